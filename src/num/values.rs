@@ -1,0 +1,131 @@
+//! A typed, flat array of numbers: what moves between data sets, devices and reports.
+
+/// Element type of a tensor or of an array in a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DType {
+    /// IEEE single precision.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// Signed 8 bit.
+    I8,
+    /// Unsigned 8 bit.
+    U8,
+    /// Signed 16 bit.
+    I16,
+    /// Unsigned 16 bit.
+    U16,
+    /// Signed 32 bit.
+    I32,
+    /// Unsigned 32 bit.
+    U32,
+    /// Signed 64 bit.
+    I64,
+    /// One byte, 0 or 1.
+    Bool,
+}
+
+impl DType {
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            DType::I8 | DType::U8 | DType::Bool => 1,
+            DType::F16 | DType::I16 | DType::U16 => 2,
+            DType::F32 | DType::I32 | DType::U32 => 4,
+            DType::I64 => 8,
+        }
+    }
+
+    /// The field's name of the type, as numpy and TensorFlow spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "float32",
+            DType::F16 => "float16",
+            DType::I8 => "int8",
+            DType::U8 => "uint8",
+            DType::I16 => "int16",
+            DType::U16 => "uint16",
+            DType::I32 => "int32",
+            DType::U32 => "uint32",
+            DType::I64 => "int64",
+            DType::Bool => "bool",
+        }
+    }
+}
+
+impl std::fmt::Display for DType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A flat array of one element type, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// float32
+    F32(Vec<f32>),
+    /// int8
+    I8(Vec<i8>),
+    /// uint8
+    U8(Vec<u8>),
+    /// int16
+    I16(Vec<i16>),
+    /// uint16
+    U16(Vec<u16>),
+    /// int32
+    I32(Vec<i32>),
+    /// uint32
+    U32(Vec<u32>),
+    /// int64
+    I64(Vec<i64>),
+}
+
+impl Values {
+    /// Element type of the array.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Values::F32(_) => DType::F32,
+            Values::I8(_) => DType::I8,
+            Values::U8(_) => DType::U8,
+            Values::I16(_) => DType::I16,
+            Values::U16(_) => DType::U16,
+            Values::I32(_) => DType::I32,
+            Values::U32(_) => DType::U32,
+            Values::I64(_) => DType::I64,
+        }
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Values::F32(v) => v.len(),
+            Values::I8(v) => v.len(),
+            Values::U8(v) => v.len(),
+            Values::I16(v) => v.len(),
+            Values::U16(v) => v.len(),
+            Values::I32(v) => v.len(),
+            Values::U32(v) => v.len(),
+            Values::I64(v) => v.len(),
+        }
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The array as little-endian bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Values::F32(v) => bytemuck::cast_slice(v),
+            Values::I8(v) => bytemuck::cast_slice(v),
+            Values::U8(v) => v,
+            Values::I16(v) => bytemuck::cast_slice(v),
+            Values::U16(v) => bytemuck::cast_slice(v),
+            Values::I32(v) => bytemuck::cast_slice(v),
+            Values::U32(v) => bytemuck::cast_slice(v),
+            Values::I64(v) => bytemuck::cast_slice(v),
+        }
+    }
+}
