@@ -1,1 +1,117 @@
-//! (under construction)
+//! The typed, shape-checked, immutable graph: what a model means, after [`crate::model`] has said what is in the file.
+//!
+//! Shapes are per sample, exactly as the model declares them (usually with a leading batch dimension of 1); the
+//! engine's own sample dimension is not part of the graph. Tensor numbers are those of the file's subgraph.
+
+mod error;
+mod import;
+mod op;
+mod support;
+
+pub use error::Error;
+pub use import::load;
+pub use op::{Activation, Lstm, Op, Padding, StridedSlice, Window};
+pub use support::{OpSupport, SUPPORT};
+
+use crate::num::{Affine, DType, Values};
+
+/// Number of a tensor in its subgraph.
+pub type TensorId = usize;
+
+/// One subgraph of a model, checked and ready to be prepared for a device.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// Where the model came from, for messages.
+    pub file: String,
+    /// All tensors, in the order of the file.
+    pub tensors: Vec<Tensor>,
+    /// The operators, in execution order.
+    pub nodes: Vec<Node>,
+    /// The model's inputs, in the order of the subgraph.
+    pub inputs: Vec<TensorId>,
+    /// The model's outputs, in the order of the subgraph.
+    pub outputs: Vec<TensorId>,
+}
+
+/// A tensor of the graph.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    /// Name in the file; may be empty.
+    pub name: String,
+    /// Shape of one sample; dynamic dimensions are 1.
+    pub shape: Vec<usize>,
+    /// Element type.
+    pub dtype: DType,
+    /// Affine quantization, where the tensor has one.
+    pub quantization: Option<Quantization>,
+    /// The value of a constant.
+    pub constant: Option<Values>,
+    /// Whether the tensor is state (LSTM): zero at the start of every sample.
+    pub variable: bool,
+}
+
+/// Scales and zero points of a tensor; more than one scale means one for each slice along `axis`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantization {
+    /// One scale, or one per slice.
+    pub scales: Vec<f32>,
+    /// As many zero points as scales.
+    pub zero_points: Vec<i32>,
+    /// Dimension along which the scales run.
+    pub axis: usize,
+}
+
+/// An operator with its tensors.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Index in the subgraph's operator list.
+    pub index: usize,
+    /// What it computes.
+    pub op: Op,
+    /// Inputs; `None` where an optional input is absent.
+    pub inputs: Vec<Option<TensorId>>,
+    /// Outputs.
+    pub outputs: Vec<TensorId>,
+    /// Internal tensors that carry quantization parameters (LSTM).
+    pub intermediates: Vec<TensorId>,
+}
+
+impl Graph {
+    /// The tensor's elements in one sample.
+    pub fn elements(&self, id: TensorId) -> usize {
+        self.tensors[id].elements()
+    }
+
+    /// Whether the tensor is computed or fed, and so has a value for each sample.
+    pub fn is_activation(&self, id: TensorId) -> bool {
+        self.tensors[id].constant.is_none()
+    }
+
+    /// `tensor 40 'conv2d/Relu'`, for messages.
+    pub fn describe(&self, id: TensorId) -> String {
+        format!("tensor {id} '{}'", self.tensors[id].name)
+    }
+}
+
+impl Tensor {
+    /// Number of elements in one sample.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The parameters of a tensor quantized as a whole.
+    pub fn affine(&self) -> Option<Affine> {
+        let q = self.quantization.as_ref()?;
+        match (q.scales.as_slice(), q.zero_points.as_slice()) {
+            (&[scale], &[zero_point]) => Some(Affine { scale, zero_point }),
+            _ => None,
+        }
+    }
+}
+
+impl Node {
+    /// `CONV_2D (operator 3)`, for messages.
+    pub fn describe(&self) -> String {
+        format!("{} (operator {})", self.op.name(), self.index)
+    }
+}

@@ -1,5 +1,10 @@
 //! Pure arithmetic and plain values. Knows no graph, no model and no device.
 
+pub mod affine;
+pub mod fixed;
+pub mod gemmlowp;
 mod values;
 
+pub use affine::Affine;
+pub use fixed::Multiplier;
 pub use values::{DType, Values};

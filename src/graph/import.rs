@@ -1,0 +1,522 @@
+//! From the tree of a file to a checked graph. Everything later rooms rely on is checked here.
+
+use super::{
+    Activation, Error, Graph, Lstm, Node, Op, Padding, Quantization, StridedSlice, Tensor, Window,
+};
+use crate::model::{self, BuiltinOperator as B, BuiltinOptions as O, Model, TensorType};
+use crate::num::{DType, Values};
+
+/// Most elements one tensor may have in one sample: devices index with 32 bits.
+const MAX_ELEMENTS: usize = 1 << 31;
+
+/// The operator's options of one type, or its defaults where the file leaves them out.
+macro_rules! options {
+    ($operator:expr, $variant:ident) => {
+        match &$operator.builtin_options {
+            Some(O::$variant(o)) => Some(o.as_ref()),
+            _ => None,
+        }
+    };
+}
+
+/// Makes the graph of the model's first subgraph.
+///
+/// # Errors
+/// If an operator is not supported, or tensors, types or shapes are not what a graph can be made of.
+pub fn load(model: &Model, file: &str) -> Result<Graph, Error> {
+    Import { model, file }.graph()
+}
+
+struct Import<'a> {
+    model: &'a Model,
+    file: &'a str,
+}
+
+impl Import<'_> {
+    fn model_error(&self, what: impl Into<String>) -> Error {
+        Error::Model {
+            file: self.file.into(),
+            what: what.into(),
+        }
+    }
+
+    fn graph(&self) -> Result<Graph, Error> {
+        let subgraph = self
+            .model
+            .subgraphs
+            .as_deref()
+            .and_then(|s| s.first())
+            .ok_or_else(|| self.model_error("the model has no subgraph"))?;
+        let tensors = subgraph.tensors.as_deref().unwrap_or_default();
+        let operators = subgraph.operators.as_deref().unwrap_or_default();
+        let nodes = operators
+            .iter()
+            .enumerate()
+            .map(|(i, o)| self.node(i, o, tensors.len()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let ids = |list: Option<&[i32]>, what: &str| {
+            let list = list.unwrap_or_default();
+            if list.is_empty() {
+                return Err(self.model_error(format!("the model has no {what}")));
+            }
+            list.iter()
+                .map(|&i| {
+                    index(i, tensors.len()).ok_or_else(|| {
+                        self.model_error(format!("{what} {i} is not a tensor of the subgraph"))
+                    })
+                })
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let inputs = ids(subgraph.inputs.as_deref(), "inputs")?;
+        let outputs = ids(subgraph.outputs.as_deref(), "outputs")?;
+        let mut used = vec![false; tensors.len()];
+        for &id in inputs.iter().chain(&outputs) {
+            used[id] = true;
+        }
+        for node in &nodes {
+            for &id in node
+                .inputs
+                .iter()
+                .flatten()
+                .chain(&node.outputs)
+                .chain(&node.intermediates)
+            {
+                used[id] = true;
+            }
+        }
+        let tensors = tensors
+            .iter()
+            .enumerate()
+            .map(|(i, t)| {
+                if used[i] {
+                    self.tensor(i, t)
+                } else {
+                    Ok(unused(t))
+                }
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let graph = Graph {
+            file: self.file.into(),
+            tensors,
+            nodes,
+            inputs,
+            outputs,
+        };
+        self.check_order(&graph)?;
+        Ok(graph)
+    }
+
+    /// Every value must exist before it is read, and be written once.
+    fn check_order(&self, graph: &Graph) -> Result<(), Error> {
+        let mut known: Vec<bool> = graph
+            .tensors
+            .iter()
+            .map(|t| t.constant.is_some() || t.variable)
+            .collect();
+        let error = |node: &Node, what: String| Error::Node {
+            file: self.file.into(),
+            node: node.describe(),
+            what,
+        };
+        for &id in &graph.inputs {
+            if std::mem::replace(&mut known[id], true) {
+                return Err(self.model_error(format!(
+                    "input {} is a constant or listed twice",
+                    graph.describe(id)
+                )));
+            }
+        }
+        let mut states = vec![false; graph.tensors.len()];
+        for node in &graph.nodes {
+            for &id in node.inputs.iter().flatten() {
+                if !known[id] {
+                    return Err(error(
+                        node,
+                        format!("it reads {} before anything writes it", graph.describe(id)),
+                    ));
+                }
+                let state = graph.tensors[id].variable;
+                if state && !matches!(node.op, Op::UnidirectionalSequenceLstm(_)) {
+                    return Err(error(
+                        node,
+                        format!(
+                            "it reads the state {}, which only an LSTM can",
+                            graph.describe(id)
+                        ),
+                    ));
+                }
+                if state && std::mem::replace(&mut states[id], true) {
+                    return Err(error(
+                        node,
+                        format!("its state {} is used twice", graph.describe(id)),
+                    ));
+                }
+            }
+            for &id in &node.outputs {
+                if std::mem::replace(&mut known[id], true) {
+                    return Err(error(
+                        node,
+                        format!("its output {} has a value already", graph.describe(id)),
+                    ));
+                }
+            }
+        }
+        for &id in &graph.outputs {
+            if !known[id] || graph.tensors[id].constant.is_some() || graph.tensors[id].variable {
+                return Err(
+                    self.model_error(format!("output {} is not computed", graph.describe(id)))
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn node(&self, i: usize, operator: &model::Operator, tensors: usize) -> Result<Node, Error> {
+        let codes = self.model.operator_codes.as_deref().unwrap_or_default();
+        let code = codes.get(operator.opcode_index as usize).ok_or_else(|| {
+            self.model_error(format!(
+                "operator {i} has code {}, but there are {}",
+                operator.opcode_index,
+                codes.len()
+            ))
+        })?;
+        let name = model::operator_name(code).into_owned();
+        let error = |what: String| Error::Node {
+            file: self.file.into(),
+            node: format!("{name} (operator {i})"),
+            what,
+        };
+        let op = self
+            .op(model::builtin_code(code), operator, &error)?
+            .ok_or_else(|| Error::UnsupportedOp {
+                file: self.file.into(),
+                index: i,
+                subgraph: 0,
+                name: name.clone(),
+            })?;
+        let out_of_range = |id: i32| error(format!("tensor {id} is not in the subgraph"));
+        let required = |list: &Option<Vec<i32>>| {
+            list.iter()
+                .flatten()
+                .map(|&id| index(id, tensors).ok_or_else(|| out_of_range(id)))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let inputs = operator
+            .inputs
+            .iter()
+            .flatten()
+            .map(|&id| match id {
+                -1 => Ok(None),
+                id => index(id, tensors).map(Some).ok_or_else(|| out_of_range(id)),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let (outputs, intermediates) = (
+            required(&operator.outputs)?,
+            required(&operator.intermediates)?,
+        );
+        if outputs.len() != 1 {
+            return Err(error(format!(
+                "it has {} outputs, expected 1",
+                outputs.len()
+            )));
+        }
+        Ok(Node {
+            index: i,
+            op,
+            inputs,
+            outputs,
+            intermediates,
+        })
+    }
+
+    /// The operator's meaning; `None` if it is not on the list.
+    fn op(
+        &self,
+        code: i32,
+        operator: &model::Operator,
+        error: &dyn Fn(String) -> Error,
+    ) -> Result<Option<Op>, Error> {
+        let activation = |code: i8| match code {
+            0 => Ok(Activation::None),
+            1 => Ok(Activation::Relu),
+            2 => Ok(Activation::ReluN1To1),
+            3 => Ok(Activation::Relu6),
+            // LiteRT's kernels take these without a word and compute no activation at all.
+            4 => Err(error(
+                "fused activation TANH, which LiteRT ignores here; use a separate TANH".into(),
+            )),
+            5 => Err(error(
+                "fused activation SIGN_BIT, which LiteRT ignores here".into(),
+            )),
+            other => Err(error(format!("unknown fused activation {other}"))),
+        };
+        let padding = |code: i8| match code {
+            0 => Ok(Padding::Same),
+            1 => Ok(Padding::Valid),
+            other => Err(error(format!("unknown padding {other}"))),
+        };
+        let positive = |h: i32, w: i32, what: &str| match (usize::try_from(h), usize::try_from(w)) {
+            (Ok(h), Ok(w)) if h > 0 && w > 0 => Ok([h, w]),
+            _ => Err(error(format!("{what} {h}x{w} is not positive"))),
+        };
+        let missing = || error("its options are missing".into());
+        let op = match code {
+            c if c == B::Conv2d as i32 => {
+                let o = options!(operator, Conv2DOptions).ok_or_else(missing)?;
+                Op::Conv2d(Window {
+                    padding: padding(o.padding)?,
+                    stride: positive(o.stride_h, o.stride_w, "stride")?,
+                    dilation: positive(o.dilation_h_factor, o.dilation_w_factor, "dilation")?,
+                    activation: activation(o.fused_activation_function)?,
+                })
+            }
+            c if c == B::DepthwiseConv2d as i32 => {
+                let o = options!(operator, DepthwiseConv2DOptions).ok_or_else(missing)?;
+                Op::DepthwiseConv2d(Window {
+                    padding: padding(o.padding)?,
+                    stride: positive(o.stride_h, o.stride_w, "stride")?,
+                    dilation: positive(o.dilation_h_factor, o.dilation_w_factor, "dilation")?,
+                    activation: activation(o.fused_activation_function)?,
+                })
+            }
+            c if c == B::FullyConnected as i32 => {
+                let o = options!(operator, FullyConnectedOptions).ok_or_else(missing)?;
+                if o.weights_format != 0 {
+                    return Err(error("shuffled weights are not supported".into()));
+                }
+                Op::FullyConnected {
+                    activation: activation(o.fused_activation_function)?,
+                }
+            }
+            c if c == B::UnidirectionalSequenceLstm as i32 => {
+                let o =
+                    options!(operator, UnidirectionalSequenceLstmOptions).ok_or_else(missing)?;
+                if o.fused_activation_function != model::ActivationFunctionType::Tanh as i8 {
+                    return Err(error(format!(
+                        "activation {} is not supported, only TANH",
+                        o.fused_activation_function
+                    )));
+                }
+                if o.diagonal_recurrent_tensors {
+                    return Err(error("diagonal recurrent weights are not supported".into()));
+                }
+                if !o.cell_clip.is_finite() || o.cell_clip < 0.0 {
+                    return Err(error(format!("cell clip {} is not a bound", o.cell_clip)));
+                }
+                Op::UnidirectionalSequenceLstm(Lstm {
+                    cell_clip: o.cell_clip,
+                    time_major: o.time_major,
+                })
+            }
+            c if c == B::Add as i32 => {
+                let code =
+                    options!(operator, AddOptions).map_or(0, |o| o.fused_activation_function);
+                Op::Add {
+                    activation: activation(code)?,
+                }
+            }
+            c if c == B::Mean as i32 => Op::Mean,
+            c if c == B::Reshape as i32 => Op::Reshape,
+            c if c == B::StridedSlice as i32 => {
+                let o = options!(operator, StridedSliceOptions).ok_or_else(missing)?;
+                Op::StridedSlice(StridedSlice {
+                    begin_mask: o.begin_mask as u32,
+                    end_mask: o.end_mask as u32,
+                    ellipsis_mask: o.ellipsis_mask as u32,
+                    new_axis_mask: o.new_axis_mask as u32,
+                    shrink_axis_mask: o.shrink_axis_mask as u32,
+                    offset: o.offset,
+                })
+            }
+            c if c == B::Softmax as i32 => {
+                let beta = options!(operator, SoftmaxOptions).ok_or_else(missing)?.beta;
+                if !beta.is_finite() || beta <= 0.0 {
+                    return Err(error(format!("beta {beta} is not positive")));
+                }
+                Op::Softmax { beta }
+            }
+            c if c == B::Quantize as i32 => Op::Quantize,
+            c if c == B::Dequantize as i32 => Op::Dequantize,
+            _ => return Ok(None),
+        };
+        Ok(Some(op))
+    }
+
+    fn tensor(&self, i: usize, t: &model::Tensor) -> Result<Tensor, Error> {
+        let name = t.name.clone().unwrap_or_default();
+        let error = |what: String| Error::Tensor {
+            file: self.file.into(),
+            index: i,
+            name: name.clone(),
+            what,
+        };
+        let dtype = dtype(t.type_).ok_or_else(|| {
+            let known = TensorType::try_from(t.type_)
+                .map_or_else(|_| t.type_.to_string(), |t| format!("{t:?}"));
+            error(format!("element type {known} is not supported"))
+        })?;
+        if t.sparsity.is_some() {
+            return Err(error("sparse tensors are not supported".into()));
+        }
+        let shape = t
+            .shape
+            .iter()
+            .flatten()
+            .map(|&d| match d {
+                -1 => Ok(1),
+                d => usize::try_from(d).map_err(|_| error(format!("dimension {d} is negative"))),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let elements = shape
+            .iter()
+            .try_fold(1usize, |n, &d| n.checked_mul(d))
+            .filter(|&n| n < MAX_ELEMENTS && shape.iter().all(|&d| d < MAX_ELEMENTS))
+            .ok_or_else(|| error(format!("shape {shape:?} has 2^31 elements or more")))?;
+        let constant = if t.is_variable {
+            None
+        } else {
+            self.constant(t, dtype, elements, &error)?
+        };
+        Ok(Tensor {
+            quantization: quantization(t, shape.len(), &error)?,
+            name: name.clone(),
+            shape,
+            dtype,
+            constant,
+            variable: t.is_variable,
+        })
+    }
+
+    fn constant(
+        &self,
+        t: &model::Tensor,
+        dtype: DType,
+        elements: usize,
+        error: &dyn Fn(String) -> Error,
+    ) -> Result<Option<Values>, Error> {
+        let buffers = self.model.buffers.as_deref().unwrap_or_default();
+        if t.external_buffer != 0 {
+            return Err(error(
+                "its data is in a file of its own, which is not supported".into(),
+            ));
+        }
+        if t.buffer == 0 {
+            return Ok(None);
+        }
+        let buffer = buffers
+            .get(t.buffer as usize)
+            .ok_or_else(|| error(format!("buffer {} does not exist", t.buffer)))?;
+        let bytes = buffer.data.as_deref().unwrap_or_default();
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        if bytes.len() != elements * dtype.size() {
+            return Err(error(format!(
+                "its buffer has {} bytes, but its shape needs {}",
+                bytes.len(),
+                elements * dtype.size()
+            )));
+        }
+        // TFLite files are little-endian, as is every platform wgpu runs on.
+        let value = match dtype {
+            DType::F32 => Values::F32(bytemuck::pod_collect_to_vec(bytes)),
+            DType::I8 => Values::I8(bytemuck::pod_collect_to_vec(bytes)),
+            DType::U8 => Values::U8(bytes.to_vec()),
+            DType::I16 => Values::I16(bytemuck::pod_collect_to_vec(bytes)),
+            DType::I32 => Values::I32(bytemuck::pod_collect_to_vec(bytes)),
+            DType::I64 => Values::I64(bytemuck::pod_collect_to_vec(bytes)),
+            other => {
+                return Err(error(format!(
+                    "constants of type {other} are not supported"
+                )));
+            }
+        };
+        Ok(Some(value))
+    }
+}
+
+fn index(i: i32, len: usize) -> Option<usize> {
+    usize::try_from(i).ok().filter(|&i| i < len)
+}
+
+/// A tensor nothing refers to: kept so that numbers stay those of the file.
+fn unused(t: &model::Tensor) -> Tensor {
+    Tensor {
+        name: t.name.clone().unwrap_or_default(),
+        shape: vec![0],
+        dtype: DType::U8,
+        quantization: None,
+        constant: None,
+        variable: false,
+    }
+}
+
+fn dtype(code: i8) -> Option<DType> {
+    Some(match TensorType::try_from(code).ok()? {
+        TensorType::Float32 => DType::F32,
+        TensorType::Float16 => DType::F16,
+        TensorType::Int8 => DType::I8,
+        TensorType::Uint8 => DType::U8,
+        TensorType::Int16 => DType::I16,
+        TensorType::Uint16 => DType::U16,
+        TensorType::Int32 => DType::I32,
+        TensorType::Uint32 => DType::U32,
+        TensorType::Int64 => DType::I64,
+        TensorType::Bool => DType::Bool,
+        _ => return None,
+    })
+}
+
+fn quantization(
+    t: &model::Tensor,
+    rank: usize,
+    error: &dyn Fn(String) -> Error,
+) -> Result<Option<Quantization>, Error> {
+    let Some(q) = t.quantization.as_deref() else {
+        return Ok(None);
+    };
+    let scales = q.scale.as_deref().unwrap_or_default();
+    if scales.is_empty() {
+        return Ok(None);
+    }
+    if q.details.is_some() {
+        return Err(error(
+            "custom, blockwise or multi-axis quantization is not supported".into(),
+        ));
+    }
+    if let Some(bad) = scales.iter().find(|s| !s.is_finite() || **s <= 0.0) {
+        return Err(error(format!("scale {bad} is not a positive number")));
+    }
+    let zero_points = match q.zero_point.as_deref().unwrap_or_default() {
+        [] => vec![0; scales.len()],
+        &[z] => vec![z; scales.len()],
+        many if many.len() == scales.len() => many.to_vec(),
+        many => {
+            return Err(error(format!(
+                "it has {} scales but {} zero points",
+                scales.len(),
+                many.len()
+            )));
+        }
+    };
+    let zero_points = zero_points
+        .into_iter()
+        .map(|z| {
+            i32::try_from(z).map_err(|_| error(format!("zero point {z} is outside of any type")))
+        })
+        .collect::<Result<_, _>>()?;
+    let axis = usize::try_from(q.quantized_dimension)
+        .ok()
+        .filter(|&a| a < rank.max(1));
+    let axis = axis.ok_or_else(|| {
+        error(format!(
+            "quantized dimension {} is outside of its shape",
+            q.quantized_dimension
+        ))
+    })?;
+    Ok(Some(Quantization {
+        scales: scales.to_vec(),
+        zero_points,
+        axis,
+    }))
+}

@@ -1,0 +1,206 @@
+//! CONV_2D and DEPTHWISE_CONV_2D: geometry, weights as they are in the file (OHWI and 1HWO), multipliers a channel.
+
+use super::{Context, u32_of};
+use crate::graph::{Error, Padding, Window};
+use crate::num::{DType, Multiplier};
+
+/// Which convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conv {
+    /// CONV_2D, grouped or not.
+    Full,
+    /// DEPTHWISE_CONV_2D.
+    Depthwise,
+}
+
+/// Geometry, as both devices use it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct ConvShape {
+    /// The model's own batch dimension.
+    pub batch: u32,
+    /// Input height.
+    pub in_h: u32,
+    /// Input width.
+    pub in_w: u32,
+    /// Input channels.
+    pub in_c: u32,
+    /// Output height.
+    pub out_h: u32,
+    /// Output width.
+    pub out_w: u32,
+    /// Output channels.
+    pub out_c: u32,
+    /// Filter height.
+    pub k_h: u32,
+    /// Filter width.
+    pub k_w: u32,
+    /// Vertical stride.
+    pub stride_h: u32,
+    /// Horizontal stride.
+    pub stride_w: u32,
+    /// Vertical dilation.
+    pub dilation_h: u32,
+    /// Horizontal dilation.
+    pub dilation_w: u32,
+    /// Rows of padding above.
+    pub pad_top: u32,
+    /// Columns of padding at the left.
+    pub pad_left: u32,
+    /// Input channels one filter sees (1 for depthwise).
+    pub group_in: u32,
+    /// Output channels of one group (the depth multiplier for depthwise).
+    pub group_out: u32,
+}
+
+/// A float convolution.
+#[derive(Debug)]
+pub struct ConvF32 {
+    /// Geometry.
+    pub shape: ConvShape,
+    /// OHWI, or 1HWO for depthwise.
+    pub weights: Vec<f32>,
+    /// One an output channel; zeros where the model has none.
+    pub bias: Vec<f32>,
+    /// Bounds of the fused activation.
+    pub bounds: (f32, f32),
+}
+
+/// An int8 convolution.
+#[derive(Debug)]
+pub struct ConvI8 {
+    /// Geometry.
+    pub shape: ConvShape,
+    /// OHWI, or 1HWO for depthwise.
+    pub weights: Vec<i8>,
+    /// One an output channel.
+    pub bias: Vec<i32>,
+    /// One an output channel: input scale · weight scale / output scale.
+    pub multipliers: Vec<Multiplier>,
+    /// Zero point of the input.
+    pub input_zero_point: i32,
+    /// Zero point of the output.
+    pub output_zero_point: i32,
+    /// Clamp of the output: its type and the fused activation.
+    pub bounds: (i32, i32),
+}
+
+impl ConvShape {
+    /// Output pixels of one sample.
+    pub fn pixels(&self) -> usize {
+        self.batch as usize * self.out_h as usize * self.out_w as usize
+    }
+
+    /// Products in one output element.
+    pub fn depth(&self) -> usize {
+        self.k_h as usize * self.k_w as usize * self.group_in as usize
+    }
+}
+
+pub(super) fn f32(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvF32, Error> {
+    let shape = geometry(c, window, kind)?;
+    c.expect_dtype(c.output(0)?, DType::F32)?;
+    Ok(ConvF32 {
+        shape,
+        weights: c.f32s(c.input(1)?)?,
+        bias: c.bias_f32(2, shape.out_c as usize)?,
+        bounds: window.activation.bounds(),
+    })
+}
+
+pub(super) fn i8(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvI8, Error> {
+    let shape = geometry(c, window, kind)?;
+    let (input, filter, output) = (c.input(0)?, c.input(1)?, c.output(0)?);
+    c.expect_dtype(output, DType::I8)?;
+    let (input, output) = (c.affine(input)?, c.affine(output)?);
+    let axis = match kind {
+        Conv::Full => 0,
+        Conv::Depthwise => 3,
+    };
+    let multipliers = c
+        .weight_scales(filter, shape.out_c as usize, axis)?
+        .into_iter()
+        .map(|scale| {
+            c.multiplier(f64::from(input.scale) * f64::from(scale) / f64::from(output.scale))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(ConvI8 {
+        shape,
+        weights: c.i8s(filter)?,
+        bias: c.bias_i32(2, shape.out_c as usize)?,
+        multipliers,
+        input_zero_point: input.zero_point,
+        output_zero_point: output.zero_point,
+        bounds: c.quantized_bounds(window.activation, output)?,
+    })
+}
+
+fn geometry(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvShape, Error> {
+    let (input, filter, output) = (c.input(0)?, c.input(1)?, c.output(0)?);
+    let [batch, in_h, in_w, in_c] = c.shape_of_rank::<4>(input)?;
+    let [first, k_h, k_w, last] = c.shape_of_rank::<4>(filter)?;
+    if [batch, in_h, in_w, in_c, first, k_h, k_w, last].contains(&0) {
+        return Err(c.error("a dimension of its input or filter is 0"));
+    }
+    let (out_c, group_in, group_out) = match kind {
+        Conv::Full => {
+            if in_c % last != 0 || first % (in_c / last) != 0 {
+                return Err(c.error(format!(
+                    "{in_c} input channels and {first} filters of {last} channels do not divide into groups"
+                )));
+            }
+            (first, last, first / (in_c / last))
+        }
+        Conv::Depthwise => {
+            if first != 1 || last % in_c != 0 {
+                return Err(c.error(format!(
+                    "a filter of shape {:?} does not fit {in_c} input channels",
+                    c.shape(filter)
+                )));
+            }
+            (last, 1, last / in_c)
+        }
+    };
+    let axis = |size: usize, k: usize, i: usize| -> Result<(usize, usize), Error> {
+        let (stride, dilation) = (window.stride[i], window.dilation[i]);
+        let span = (k - 1).checked_mul(dilation).and_then(|s| s.checked_add(1));
+        let span = span.ok_or_else(|| c.error("its dilated filter is too large"))?;
+        match window.padding {
+            Padding::Valid if span > size => Err(c.error(format!(
+                "its filter spans {span} positions but the input has {size}"
+            ))),
+            Padding::Valid => Ok(((size - span) / stride + 1, 0)),
+            Padding::Same => {
+                let out = size.div_ceil(stride);
+                let needed = (out - 1) * stride + span;
+                Ok((out, needed.saturating_sub(size) / 2))
+            }
+        }
+    };
+    let (out_h, pad_top) = axis(in_h, k_h, 0)?;
+    let (out_w, pad_left) = axis(in_w, k_w, 1)?;
+    c.expect_shape(output, &[batch, out_h, out_w, out_c])?;
+    let sizes = [
+        batch,
+        in_h,
+        in_w,
+        in_c,
+        out_h,
+        out_w,
+        out_c,
+        k_h,
+        k_w,
+        window.stride[0],
+        window.stride[1],
+        window.dilation[0],
+        window.dilation[1],
+        pad_top,
+        pad_left,
+        group_in,
+        group_out,
+    ];
+    if sizes.iter().any(|&s| s > i32::MAX as usize) {
+        return Err(c.error("a stride, dilation or padding is too large"));
+    }
+    Ok(bytemuck::cast(sizes.map(u32_of)))
+}

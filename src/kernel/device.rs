@@ -1,0 +1,231 @@
+//! What calibration, evaluation and verification ask of a device, and how data is fed to it.
+
+use super::Program;
+use super::quantize::table;
+use crate::graph::TensorId;
+use crate::num::affine::quantize;
+use crate::num::{Affine, DType, Values};
+
+/// Something that runs programs: the CPU or a GPU.
+pub trait Device {
+    /// What to call it in reports.
+    fn name(&self) -> String;
+
+    /// Loads a program.
+    ///
+    /// # Errors
+    /// If the device has not enough memory or refuses a kernel.
+    fn session<'a>(
+        &'a self,
+        program: &'a Program,
+        config: &SessionConfig,
+    ) -> Result<Box<dyn Session + 'a>, DeviceError>;
+}
+
+/// A loaded program with its buffers.
+pub trait Session {
+    /// How many samples one [`Session::run`] may take.
+    fn batch(&self) -> usize;
+
+    /// Runs `samples` samples; every array is sample-major, in the type its [`Feed`] announced.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn run(&mut self, samples: usize, inputs: &[Values]) -> Result<(), DeviceError>;
+
+    /// The values of a kept tensor in the last run, sample-major.
+    ///
+    /// # Errors
+    /// If the tensor was not kept or the device fails.
+    fn read(&mut self, tensor: TensorId) -> Result<Values, DeviceError>;
+
+    /// Smallest and largest value of every float tensor over all runs; state tensors over all time steps.
+    ///
+    /// # Errors
+    /// If ranges were not asked for or the device fails.
+    fn ranges(&mut self) -> Result<Vec<Option<Range>>, DeviceError>;
+}
+
+/// Which tensors of the last run can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// None: only ranges are wanted.
+    Nothing,
+    /// The model's outputs.
+    Outputs,
+    /// Every tensor that has a value.
+    All,
+}
+
+/// What a session is for.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Samples at once; chosen from memory where `None`.
+    pub batch: Option<usize>,
+    /// What can be read afterwards.
+    pub keep: Keep,
+    /// Whether ranges are gathered.
+    pub ranges: bool,
+    /// How each input of the model arrives.
+    pub feeds: Vec<Feed>,
+}
+
+/// Smallest and largest value seen.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Range {
+    /// Smallest.
+    pub min: f32,
+    /// Largest.
+    pub max: f32,
+}
+
+impl Range {
+    /// The range of nothing, neutral in [`Range::merge`].
+    pub const EMPTY: Range = Range {
+        min: f32::INFINITY,
+        max: f32::NEG_INFINITY,
+    };
+
+    /// The range of both.
+    pub fn merge(self, other: Range) -> Range {
+        Range {
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+        }
+    }
+}
+
+/// A failure of a device.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// No such adapter, or none at all.
+    #[error("{0}")]
+    NotFound(String),
+    /// The device does not have the memory.
+    #[error("{device}: not enough memory for {what}; a smaller --batch may help")]
+    OutOfMemory {
+        /// Device.
+        device: String,
+        /// What was to be allocated.
+        what: String,
+    },
+    /// A computed value is not finite.
+    #[error("{tensor} became {what} during the run; the float model does not survive this data")]
+    NotFinite {
+        /// Description of the tensor.
+        tensor: String,
+        /// NaN or infinite.
+        what: &'static str,
+    },
+    /// Anything else.
+    #[error("{device}: {what}")]
+    Failed {
+        /// Device.
+        device: String,
+        /// What happened.
+        what: String,
+    },
+}
+
+/// How the data of one input becomes the model's input tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Feed {
+    /// As it is.
+    Direct,
+    /// One byte an element, turned to float by this table on the device.
+    Table(Vec<f32>),
+    /// Float, quantized on the host with the input's own parameters.
+    Quantize {
+        /// The input's parameters.
+        affine: Affine,
+        /// The input's type: int8 or uint8.
+        dtype: DType,
+    },
+    /// One byte an element, replaced by this table on the host.
+    Bytes {
+        /// Replacement for each byte.
+        table: Vec<u8>,
+        /// The input's type.
+        dtype: DType,
+    },
+}
+
+impl Feed {
+    /// Chooses how data of type `data` reaches an input of type `want`; `scale_offset` turns integers into reals.
+    ///
+    /// `None` if there is no way.
+    pub fn new(
+        want: DType,
+        data: DType,
+        affine: Option<Affine>,
+        scale_offset: Option<(f32, f32)>,
+    ) -> Option<Feed> {
+        let real = |signed: bool| -> Option<Vec<f32>> {
+            let (scale, offset) = scale_offset?;
+            let integer = Affine {
+                scale: 1.0,
+                zero_point: 0,
+            };
+            Some(
+                table(integer, signed)
+                    .into_iter()
+                    .map(|u| u * scale + offset)
+                    .collect(),
+            )
+        };
+        let bounds = if want == DType::I8 {
+            (-128, 127)
+        } else {
+            (0, 255)
+        };
+        match (want, data) {
+            (DType::F32, DType::U8 | DType::I8) => Some(Feed::Table(real(data == DType::I8)?)),
+            (DType::I8 | DType::U8, DType::U8 | DType::I8) if scale_offset.is_some() => {
+                let affine = affine?;
+                let table = real(data == DType::I8)?
+                    .into_iter()
+                    .map(|x| quantize(x, affine, bounds.0, bounds.1) as u8)
+                    .collect();
+                Some(Feed::Bytes { table, dtype: want })
+            }
+            (a, b) if a == b => Some(Feed::Direct),
+            (DType::I8 | DType::U8, DType::F32) => Some(Feed::Quantize {
+                affine: affine?,
+                dtype: want,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Does the host's part of the work.
+    pub fn apply(&self, values: Values) -> Values {
+        let typed = |bytes: Vec<u8>, dtype: DType| match dtype {
+            DType::I8 => Values::I8(bytes.into_iter().map(|b| b as i8).collect()),
+            _ => Values::U8(bytes),
+        };
+        match (self, values) {
+            (Feed::Quantize { affine, dtype }, Values::F32(v)) => {
+                let (low, high) = if *dtype == DType::I8 {
+                    (-128, 127)
+                } else {
+                    (0, 255)
+                };
+                typed(
+                    v.into_iter()
+                        .map(|x| quantize(x, *affine, low, high) as u8)
+                        .collect(),
+                    *dtype,
+                )
+            }
+            (Feed::Bytes { table, dtype }, values @ (Values::U8(_) | Values::I8(_))) => typed(
+                values
+                    .bytes()
+                    .iter()
+                    .map(|&b| table[usize::from(b)])
+                    .collect(),
+                *dtype,
+            ),
+            (_, values) => values,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! FULLY_CONNECTED: weights `[units, depth]`, the input's elements as rows of `depth`.
+
+use super::Context;
+use crate::graph::{Activation, Error};
+use crate::num::{DType, Multiplier};
+
+/// Sizes of the product in one sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FullyConnected {
+    /// Rows of the input.
+    pub rows: usize,
+    /// Elements in a row.
+    pub depth: usize,
+    /// Outputs a row.
+    pub units: usize,
+}
+
+/// A float product.
+#[derive(Debug)]
+pub struct FullyConnectedF32 {
+    /// Sizes.
+    pub shape: FullyConnected,
+    /// `[units, depth]`.
+    pub weights: Vec<f32>,
+    /// One a unit.
+    pub bias: Vec<f32>,
+    /// Bounds of the fused activation.
+    pub bounds: (f32, f32),
+}
+
+/// An int8 product.
+#[derive(Debug)]
+pub struct FullyConnectedI8 {
+    /// Sizes.
+    pub shape: FullyConnected,
+    /// `[units, depth]`.
+    pub weights: Vec<i8>,
+    /// One a unit.
+    pub bias: Vec<i32>,
+    /// One a unit.
+    pub multipliers: Vec<Multiplier>,
+    /// Zero point of the input.
+    pub input_zero_point: i32,
+    /// Zero point of the output.
+    pub output_zero_point: i32,
+    /// Clamp of the output.
+    pub bounds: (i32, i32),
+}
+
+pub(super) fn f32(c: Context<'_>, activation: Activation) -> Result<FullyConnectedF32, Error> {
+    let shape = shape(c)?;
+    c.expect_dtype(c.output(0)?, DType::F32)?;
+    Ok(FullyConnectedF32 {
+        shape,
+        weights: c.f32s(c.input(1)?)?,
+        bias: c.bias_f32(2, shape.units)?,
+        bounds: activation.bounds(),
+    })
+}
+
+pub(super) fn i8(c: Context<'_>, activation: Activation) -> Result<FullyConnectedI8, Error> {
+    let shape = shape(c)?;
+    let (filter, output) = (c.input(1)?, c.output(0)?);
+    c.expect_dtype(output, DType::I8)?;
+    let (input, output) = (c.affine(c.input(0)?)?, c.affine(output)?);
+    let scales = c.weight_scales(filter, shape.units, 0)?;
+    let per_channel = c
+        .tensor(filter)
+        .quantization
+        .as_ref()
+        .is_some_and(|q| q.scales.len() > 1);
+    let multipliers = scales
+        .into_iter()
+        .map(|scale| {
+            // LiteRT multiplies the scales in double per channel, but in float per tensor.
+            let product = if per_channel {
+                f64::from(input.scale) * f64::from(scale)
+            } else {
+                f64::from(input.scale * scale)
+            };
+            c.multiplier(product / f64::from(output.scale))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(FullyConnectedI8 {
+        shape,
+        weights: c.i8s(filter)?,
+        bias: c.bias_i32(2, shape.units)?,
+        multipliers,
+        input_zero_point: input.zero_point,
+        output_zero_point: output.zero_point,
+        bounds: c.quantized_bounds(activation, output)?,
+    })
+}
+
+fn shape(c: Context<'_>) -> Result<FullyConnected, Error> {
+    let (input, output) = (c.input(0)?, c.output(0)?);
+    let [units, depth] = c.shape_of_rank::<2>(c.input(1)?)?;
+    let elements = c.graph.elements(input);
+    if depth == 0 || units == 0 || elements % depth != 0 {
+        return Err(c.error(format!(
+            "{elements} input elements do not divide into rows of {depth}"
+        )));
+    }
+    let rows = elements / depth;
+    c.expect_elements(output, rows * units)?;
+    Ok(FullyConnected { rows, depth, units })
+}

@@ -1,0 +1,112 @@
+//! Affine quantization: real = scale · (q − zero point).
+//!
+//! Activations follow the converter's `ConvertStatsToQDQs` with its legacy float scale, weights its symmetric
+//! narrow range; the formulas are restated in ARCHITECTURE.md, "Numbers".
+
+/// Scale and zero point of a tensor quantized as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Affine {
+    /// Size of one step.
+    pub scale: f32,
+    /// The integer that stands for 0.0.
+    pub zero_point: i32,
+}
+
+/// Smallest range that is not widened: narrower ranges give useless scales.
+const NARROWEST: f64 = 1e-6;
+
+/// Scale and zero point of an 8-bit activation with the observed range `[min, max]`, for q in `[qmin, qmin + 255]`.
+///
+/// 0 is always in the range, as zero padding and RELU need it exact.
+pub fn activation_8bit(min: f32, max: f32, qmin: i32) -> Affine {
+    let mut low = f64::from(min).min(0.0);
+    let mut high = f64::from(max).max(0.0);
+    if high - low < NARROWEST {
+        low -= NARROWEST;
+        high += NARROWEST;
+    }
+    let (low, high) = (low as f32, high as f32);
+    let scale = (high - low) / 255.0;
+    if !scale.is_finite() || scale < f32::MIN_POSITIVE {
+        // A range wider than f32, or one that collapsed: the first is refused by calibration, the second carries nothing.
+        return Affine {
+            scale: 1.0,
+            zero_point: qmin,
+        };
+    }
+    let zero_point = (qmin as f32 - low / scale).round() as i32;
+    Affine {
+        scale,
+        zero_point: zero_point.clamp(qmin, qmin + 255),
+    }
+}
+
+/// Symmetric power-of-two scale of an int16 tensor (the cell state of the integer LSTM).
+///
+/// The smallest `2^k` with `max |x| ≤ 2^k · 2^15`, `k` kept in LiteRT's usable range of −15 … −9.
+pub fn power_of_two_16bit(min: f32, max: f32) -> f32 {
+    let largest = f64::from(min.abs().max(max.abs())).max(f64::from(f32::MIN_POSITIVE));
+    let exponent = (largest.log2().ceil() as i32).clamp(0, 6) - 15;
+    2f32.powi(exponent)
+}
+
+/// Scale of symmetric int8 weights in `[−127, 127]` from their largest magnitude.
+pub fn symmetric_8bit(largest: f32) -> f32 {
+    // TF's converter widens an all-zero channel in the same way, so that the scale is never 0.
+    let largest = f64::from(largest).max(NARROWEST / 2.0);
+    (largest / 127.0) as f32
+}
+
+/// Symmetric quantization of one weight: round half away from zero, clamped to `[−127, 127]`.
+pub fn quantize_weight(x: f32, scale: f32) -> i8 {
+    (x / scale).round().clamp(-127.0, 127.0) as i8
+}
+
+/// Quantization of one activation as LiteRT's QUANTIZE: half away from zero, then clamped to `[qmin, qmax]`.
+pub fn quantize(x: f32, affine: Affine, qmin: i32, qmax: i32) -> i32 {
+    // The cast saturates where C++ would be undefined; the sum is taken wide so that it cannot wrap.
+    let rounded = i64::from((x / affine.scale).round() as i32);
+    (rounded + i64::from(affine.zero_point)).clamp(i64::from(qmin), i64::from(qmax)) as i32
+}
+
+/// A bias in steps of `scale` as int32, saturating.
+pub fn quantize_bias(x: f32, scale: f32) -> i32 {
+    (f64::from(x) / f64::from(scale))
+        .round()
+        .clamp(f64::from(i32::MIN), f64::from(i32::MAX)) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn zero_is_exact_and_the_range_fits(a in -1e5f32..1e5, b in -1e5f32..1e5) {
+            let (min, max) = (a.min(b), a.max(b));
+            let p = activation_8bit(min, max, -128);
+            prop_assert!(p.scale > 0.0 && (-128..=127).contains(&p.zero_point));
+            prop_assert_eq!(quantize(0.0, p, -128, 127), p.zero_point);
+            for x in [min, max] {
+                let q = quantize(x, p, -128, 127);
+                let back = p.scale * (q - p.zero_point) as f32;
+                prop_assert!((back - x).abs() <= p.scale * 1.01);
+            }
+        }
+
+        #[test]
+        fn pot_scale_covers(x in 1e-3f32..60.0) {
+            let s = power_of_two_16bit(-x, x);
+            prop_assert!(x <= s * 32768.0);
+            prop_assert_eq!(s.log2().fract(), 0.0);
+        }
+    }
+
+    #[test]
+    fn a_range_of_nothing_is_widened() {
+        let p = activation_8bit(0.0, 0.0, -128);
+        assert!(p.scale > 0.0);
+        assert_eq!(activation_8bit(f32::MIN, f32::MAX, -128).scale, 1.0);
+    }
+}

@@ -1,0 +1,148 @@
+//! Fixed-point arithmetic of TFLite's integer kernels: quantized multipliers and their double rounding.
+//!
+//! Sources of the formulas: LiteRT `tflite/kernels/internal/common.{h,cc}`, `quantization_util.cc` and
+//! gemmlowp `fixedpoint.h`. The official wheels are built with double rounding, so that is what is here.
+
+/// A positive real number as `mantissa · 2^(shift − 31)`, the way TFLite multiplies accumulators.
+///
+/// `mantissa` is 0 or in `[2^30, 2^31)`; a positive `shift` goes left, a negative one right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Multiplier {
+    /// Q0.31 mantissa.
+    pub mantissa: i32,
+    /// Power of two, −31 … 31.
+    pub shift: i32,
+}
+
+/// Why a real number cannot be a [`Multiplier`].
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "the scale ratio {0} cannot be expressed as a 32-bit multiplier (it must be finite, not negative and below 2^31)"
+)]
+pub struct BadMultiplier(pub f64);
+
+impl Multiplier {
+    /// TFLite's `QuantizeMultiplier`: the nearest multiplier, ties away from zero; below 2⁻³² it becomes 0.
+    ///
+    /// # Errors
+    /// If `real` is negative, not finite, or so large that the left shift would pass 31 bits.
+    pub fn new(real: f64) -> Result<Self, BadMultiplier> {
+        if !real.is_finite() || real < 0.0 {
+            return Err(BadMultiplier(real));
+        }
+        if real == 0.0 {
+            return Ok(Self::default());
+        }
+        let (fraction, mut shift) = frexp(real);
+        let mut q = (fraction * (1i64 << 31) as f64).round() as i64;
+        if q == 1 << 31 {
+            q /= 2;
+            shift += 1;
+        }
+        if shift < -31 {
+            return Ok(Self::default());
+        }
+        if shift > 30 {
+            return Err(BadMultiplier(real));
+        }
+        Ok(Self {
+            mantissa: q as i32,
+            shift,
+        })
+    }
+
+    /// TFLite's `MultiplyByQuantizedMultiplier` with double rounding.
+    ///
+    /// The left shift wraps, as the two's complement hardware under LiteRT does.
+    pub fn apply(self, x: i32) -> i32 {
+        let left = self.shift.max(0) as u32;
+        let right = (-self.shift).max(0);
+        rounding_divide_by_pot(
+            doubling_high_mul(x.wrapping_shl(left), self.mantissa),
+            right,
+        )
+    }
+}
+
+/// Splits a positive finite number into a fraction in `[0.5, 1)` and a power of two (C's `frexp`).
+fn frexp(x: f64) -> (f64, i32) {
+    let bits = x.to_bits();
+    let exponent = ((bits >> 52) & 0x7ff) as i32;
+    if exponent == 0 {
+        // A subnormal: bring it into the normal range first.
+        let (fraction, shifted) = frexp(x * (1u64 << 54) as f64);
+        return (fraction, shifted - 54);
+    }
+    let fraction = f64::from_bits((bits & !(0x7ffu64 << 52)) | (1022u64 << 52));
+    (fraction, exponent - 1022)
+}
+
+/// gemmlowp's `SaturatingRoundingDoublingHighMul` for 32 bits: `(2·a·b) >> 32`, rounded.
+pub fn doubling_high_mul(a: i32, b: i32) -> i32 {
+    if a == i32::MIN && b == i32::MIN {
+        return i32::MAX;
+    }
+    let product = i64::from(a) * i64::from(b);
+    let nudge = if product >= 0 { 1 << 30 } else { 1 - (1 << 30) };
+    // The division truncates toward zero, as in C++; a shift would not.
+    ((product + nudge) / (1i64 << 31)) as i32
+}
+
+/// gemmlowp's `RoundingDivideByPOT`: `x / 2^exponent`, ties away from zero; exponent 0 … 31.
+pub fn rounding_divide_by_pot(x: i32, exponent: i32) -> i32 {
+    let mask = ((1i64 << exponent) - 1) as i32;
+    let remainder = x & mask;
+    let threshold = (mask >> 1) + i32::from(x < 0);
+    (x >> exponent) + i32::from(remainder > threshold)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn multiplier_of_powers_of_two() {
+        assert_eq!(
+            Multiplier::new(1.0).unwrap(),
+            Multiplier {
+                mantissa: 1 << 30,
+                shift: 1
+            }
+        );
+        assert_eq!(
+            Multiplier::new(0.5).unwrap(),
+            Multiplier {
+                mantissa: 1 << 30,
+                shift: 0
+            }
+        );
+        assert_eq!(Multiplier::new(0.0).unwrap(), Multiplier::default());
+        assert_eq!(Multiplier::new(1e-12).unwrap(), Multiplier::default());
+        assert!(Multiplier::new(f64::NAN).is_err());
+        assert!(Multiplier::new(-1.0).is_err());
+        assert!(Multiplier::new(1e30).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn frexp_rebuilds(x in 1e-320f64..1e300) {
+            let (f, e) = frexp(x);
+            prop_assert!((0.5..1.0).contains(&f));
+            // Two steps so that neither factor overflows.
+            prop_assert_eq!(f * 2f64.powi(e / 2) * 2f64.powi(e - e / 2), x);
+        }
+
+        #[test]
+        fn apply_is_near_the_real_product(x in -(1i32 << 22)..(1i32 << 22), real in 1e-6f64..1.0) {
+            let got = f64::from(Multiplier::new(real).unwrap().apply(x));
+            prop_assert!((got - f64::from(x) * real).abs() <= 1.0);
+        }
+
+        #[test]
+        fn divide_by_pot_rounds_half_away(x in any::<i32>(), e in 0i32..31) {
+            let exact = f64::from(x) / f64::from(2f32.powi(e));
+            prop_assert_eq!(f64::from(rounding_divide_by_pot(x, e)), exact.round());
+        }
+    }
+}
