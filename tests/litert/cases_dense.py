@@ -1,0 +1,99 @@
+"""FULLY_CONNECTED. Facts about BUILTIN_REF: see FACTS in this file's grid comments."""
+import numpy as np
+
+from build import (ACTIVATIONS, Graph, Quant, activation_limits, float_samples, int8_samples, int8_weights, options)
+from cases_conv import int32_bias, output_scale, weight_scales
+
+DEFAULT = dict(shape=(1, 20), units=8, keep=False, act="none", bias="normal", scales="per_tensor", zp_in=-7, zp_out=3,
+               gain=1.0, depth=None)
+
+
+def dense(kind, **changes):
+    """A maker of one case. `depth` differs from the last dimension only where the input is flattened."""
+    p = DEFAULT | changes
+
+    def make(rng):
+        shape, units = p["shape"], p["units"]
+        depth = p["depth"] or shape[-1]
+        out_shape = (*shape[:-1], units) if p["keep"] else (int(np.prod(shape)) // depth, units)
+        g, limits = Graph(), (-128, 127)
+        if kind == "int8":
+            dtype, scale_in = np.int8, np.float32(0.051)
+            scales = weight_scales(rng, p["scales"], units)
+            scale_out = output_scale(scale_in, scales, depth, p["gain"])
+            quant_out = Quant(scale_out, p["zp_out"])
+            limits = activation_limits(p["act"], scale_out, p["zp_out"])
+            x = g.add(shape, dtype, Quant(scale_in, p["zp_in"]))
+            weights = g.const(int8_weights(rng, (units, depth)), Quant(scales))
+            bias = int32_bias(rng, p["bias"], np.broadcast_to(scale_in * scales / scale_out, units), depth)
+            bias_quant = Quant((scale_in * scales).astype(np.float32))
+            samples = int8_samples(rng, shape, p["zp_in"])
+        else:
+            dtype, quant_out, bias_quant = np.float32, None, None
+            x = g.add(shape, dtype)
+            weights = g.const(rng.normal(0, 1 / np.sqrt(depth), (units, depth)).astype(np.float32))
+            bias = rng.normal(0, 1, units).astype(np.float32)
+            samples = float_samples(rng, shape)
+        last = {"none": [], "absent": [-1]}.get(p["bias"])
+        inputs = [x, weights] + ([g.const(bias, bias_quant)] if last is None else last)
+        y = g.add(out_shape, dtype, quant_out)
+        # Version 4 is int8 with one scale, 12 is int8 with one scale a channel.
+        version = 12 if kind == "int8" and p["scales"] != "per_tensor" else 4
+        g.op("FULLY_CONNECTED", version, inputs, [y], options(
+            "FullyConnectedOptions", fusedActivationFunction=ACTIVATIONS[p["act"]], keepNumDims=p["keep"]))
+        what = f"{list(shape)} depth {depth} units {units} {p['act']} bias {p['bias']}" + " keep_num_dims" * p["keep"]
+        if kind == "int8":
+            what += f" scales {p['scales']} zp {p['zp_in']}>{p['zp_out']} gain {p['gain']:g}"
+        return dict(what=what, kind=kind, model=g.finish([x], [y]), inputs=[samples], limits=limits)
+    return make
+
+
+def grid(scale):
+    """Named single changes first, then random points."""
+    for kind in ("int8", "float"):
+        def named(name, kind=kind, **changes):
+            return f"{kind}_{name}", dense(kind, **changes)
+
+        for depth in (1, 2, 3, 4, 5, 7, 15, 16, 17, 33, 64, 127, 300):
+            yield named(f"depth_{depth}", shape=(1, depth))
+        for units in (1, 2, 7, 65):
+            yield named(f"units_{units}", units=units)
+        for shape in ((3, 5), (2, 3, 5), (1, 3, 5), (2, 2, 3, 4), (1, 2, 3, 8)):
+            text = "x".join(map(str, shape))
+            yield named(f"shape_{text}", shape=shape)
+            yield named(f"shape_{text}_keep", shape=shape, keep=True)
+        yield named("flattened_2x3x4", shape=(1, 2, 3, 4), depth=24)
+        yield named("flattened_1x6x8", shape=(1, 6, 8), depth=48)
+        for act in ("relu", "relu6", "relu_n1_to_1"):
+            yield named(f"act_{act}", act=act, zp_out=-20)
+        for bias in ("none", "absent"):
+            yield named(f"bias_{bias}", bias=bias)
+    def int8(name, **changes):
+        return f"int8_{name}", dense("int8", **changes)
+
+    for bias in ("zero", "large"):
+        yield int8(f"bias_{bias}", bias=bias)
+    for how in ("per_channel", "spread"):
+        for units in (2, 7, 33):
+            yield int8(f"{how}_{units}", scales=how, units=units)
+    yield int8("per_channel_without_bias", scales="per_channel", bias="absent")
+    yield int8("per_channel_1_unit", scales="per_channel", units=1)
+    yield int8("per_channel_keep", scales="per_channel", shape=(1, 3, 5), keep=True, act="relu")
+    yield int8("per_channel_bias_large", scales="spread", bias="large", units=33, gain=3)
+    for zp_in, zp_out in [(-128, -128), (127, 127), (0, 0), (-128, 127), (127, -128)]:
+        yield int8(f"zp_{zp_in}_{zp_out}", zp_in=zp_in, zp_out=zp_out)
+    for gain in (1e-12, 1e-5, 1e-2, 0.1, 5, 30):
+        yield int8(f"gain_{gain:g}", gain=gain)
+    yield int8("multiplier_above_1", gain=250, shape=(1, 1), bias="zero")
+    yield int8("multiplier_far_above_1", gain=4000, shape=(1, 1), bias="zero")
+    for i in range(round(25 * scale)):
+        rng = np.random.default_rng([i, 77])
+        pick = lambda *values: values[rng.integers(len(values))]
+        shape = (*(int(d) for d in rng.integers(1, 4, rng.integers(1, 4))), int(rng.integers(1, 301)))
+        yield int8(f"random_{i:03d}", shape=shape, units=int(rng.integers(1, 70)), keep=pick(True, False),
+                   act=pick("none", "relu", "relu6", "relu_n1_to_1"), bias=pick("normal", "zero", "large", "absent"),
+                   scales=pick("per_tensor", "per_channel", "spread"), zp_in=pick(-128, -7, 0, 127),
+                   zp_out=pick(-128, -5, 0, 127), gain=pick(0.2, 1.0, 3.0))
+
+
+FAMILIES = {"fully_connected": grid}
