@@ -42,11 +42,11 @@ def int32_bias(rng, how, multipliers, depth):
 
 
 def output_scale(scale_in, scales, depth, gain):
-    """An output scale for which four standard deviations of the result fill the range at `gain` 1; it is divided by `gain`.
+    """An output scale for which six standard deviations of the result fill the range at `gain` 1; it is divided by `gain`.
 
     73 and 45 are the root mean square of a uniform int8 and of the weights.
     """
-    return np.float32(scale_in * np.median(scales) * np.sqrt(depth) * 73 * 45 / 30 / gain)
+    return np.float32(scale_in * np.median(scales) * np.sqrt(depth) * 73 * 45 / 20 / gain)
 
 
 def conv(depthwise, kind, **changes):

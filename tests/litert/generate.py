@@ -74,7 +74,12 @@ def run(case):
                 continue
             if value.size:
                 got.setdefault(f"tensor_{k}", []).append(value.copy())
-    return {key: np.stack(values) for key, values in got.items()}, interpreter.get_output_details()[0]["index"]
+    got = {key: np.stack(values) for key, values in got.items()}
+    for key, values in got.items():
+        declared = tuple(model.subgraphs[0].tensors[int(key.removeprefix("tensor_"))].shape)
+        if values.shape[1:] != declared:
+            raise ValueError(f"{key} is {values.shape[1:]}, the model declares {declared}")
+    return got, interpreter.get_output_details()[0]["index"]
 
 
 def stored_input(x):
