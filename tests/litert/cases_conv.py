@@ -11,7 +11,8 @@ from build import (ACTIVATIONS, Graph, Quant, activation_limits, float_samples, 
 PADDING = {"same": 0, "valid": 1}
 
 DEFAULT = dict(n=1, h=6, w=7, cin=3, cout=8, kh=3, kw=3, sh=1, sw=1, dh=1, dw=1, padding="same", act="none",
-               groups=1, multiplier=1, scales="per_channel", zp_in=-7, zp_out=3, gain=1.0, bias="normal")
+               groups=1, multiplier=1, scales="per_channel", zp_in=-7, zp_out=3, gain=1.0, bias="normal",
+               small=False)
 
 
 def weight_scales(rng, how, channels):
@@ -19,8 +20,9 @@ def weight_scales(rng, how, channels):
     if how == "per_tensor":
         return np.float32([0.0137])
     if how == "spread":
-        exponents = rng.permutation(np.linspace(-5, -1, channels)) if channels > 1 else np.array([-3.0])
-        return (10.0 ** exponents).astype(np.float32)
+        # Most channels near 1e-3, the outermost at 1e-5 and 1e-1.
+        exponents = -3 + 2 * np.linspace(-1, 1, channels) ** 3 if channels > 1 else np.array([-3.0])
+        return (10.0 ** rng.permutation(exponents)).astype(np.float32)
     return (0.004 * np.exp(rng.normal(0, 0.4, channels))).astype(np.float32)
 
 
@@ -37,16 +39,32 @@ def int32_bias(rng, how, multipliers, depth):
     if how == "large":
         shift = np.maximum(0, np.ceil(np.log2(multipliers)).astype(int) + 1)
         huge = rng.choice([-(1 << 30), 1 << 30, (1 << 29) + 12345], channels) >> shift
-        bias[::2] = huge[::2]
+        bias[::4] = huge[::4]
     return bias
 
 
-def output_scale(scale_in, scales, depth, gain):
-    """An output scale for which six standard deviations of the result fill the range at `gain` 1; it is divided by `gain`.
+# Output scales for which the limits of an activation lie well inside the range.
+OUTPUT_SCALES = {"none": 0.037, "tanh": 0.037, "relu": 0.05, "relu6": 6 / 180, "relu_n1_to_1": 2 / 150}
 
-    73 and 45 are the root mean square of a uniform int8 and of the weights.
+
+def in_and_out_scale(p, scales, depth):
+    """Input and output scales for which six standard deviations of the result fill the range at `gain` 1.
+
+    73 and 45 are the root mean square of a uniform int8 around zero and of the weights; an input zero point at an
+    extreme doubles the former.
     """
-    return np.float32(scale_in * np.median(scales) * np.sqrt(depth) * 73 * 45 / 20 / gain)
+    scale_out = np.float32(OUTPUT_SCALES[p["act"]])
+    spread = np.median(scales) * np.sqrt(depth) * (1 if p["small"] else 73 * 45 / 20 * (1 + abs(p["zp_in"]) / 128))
+    return np.float32(scale_out * p["gain"] / spread), scale_out
+
+
+def integers(rng, p, shape, filter_shape):
+    """Input samples and weights; with "small" so small that a multiplier above one does not saturate at once."""
+    samples = int8_samples(rng, shape, p["zp_in"])
+    if not p["small"]:
+        return samples, int8_weights(rng, filter_shape)
+    samples = np.clip(p["zp_in"] + rng.integers(-9, 10, samples.shape), -128, 127).astype(np.int8)
+    return samples, rng.integers(-2, 3, filter_shape).astype(np.int8)
 
 
 def conv(depthwise, kind, **changes):
@@ -63,17 +81,16 @@ def conv(depthwise, kind, **changes):
         g = Graph()
         limits = (-128, 127)
         if kind == "int8":
-            scale_in = np.float32(0.037)
             scales = weight_scales(rng, p["scales"], cout)
-            scale_out = output_scale(scale_in, scales, depth, p["gain"])
+            scale_in, scale_out = in_and_out_scale(p, scales, depth)
+            samples, weights = integers(rng, p, shape, filter_shape)
             dtype, quant_in, quant_out = np.int8, Quant(scale_in, p["zp_in"]), Quant(scale_out, p["zp_out"])
             limits = activation_limits(p["act"], scale_out, p["zp_out"])
             x = g.add(shape, dtype, quant_in)
-            filter_ = g.const(int8_weights(rng, filter_shape), Quant(scales, 0, axis))
+            filter_ = g.const(weights, Quant(scales, 0, axis))
             multipliers = np.broadcast_to(scale_in * scales / scale_out, cout)
             bias = int32_bias(rng, p["bias"], multipliers, depth)
             bias_quant = Quant((scale_in * scales).astype(np.float32), 0, 0)
-            samples = int8_samples(rng, shape, p["zp_in"])
         else:
             dtype, quant_out, bias_quant = np.float32, None, None
             x = g.add(shape, dtype)
@@ -118,7 +135,7 @@ GRID = {
     "sh": [1, 1, 2, 3], "sw": [1, 2, 3], "d": [(1, 1), (1, 1), (2, 1), (1, 2), (2, 2)],
     "padding": ["same", "valid"], "act": ["none", "relu", "relu6", "relu_n1_to_1"],
     "scales": ["per_channel", "spread", "per_tensor"], "zp_in": [-128, -7, 0, 127], "zp_out": [-128, -5, 0, 127],
-    "gain": [0.2, 1.0, 3.0], "bias": ["normal", "zero", "large"],
+    "gain": [0.2, 0.7, 1.5], "bias": ["normal", "zero", "large"],
     "cin": [1, 3, 4, 6, 16, 33], "cout": [1, 2, 7, 8, 64], "multiplier": [1, 2, 3, 8],
 }
 
@@ -136,6 +153,8 @@ def random_fields(rng, depthwise, kind):
             p.pop("multiplier")
         if kind == "float" or (depthwise and rng.random() < 0.2):
             p["bias"] = "none" if depthwise and rng.random() < 0.3 else "normal"
+        if p["act"].startswith("relu"):
+            p["zp_out"] = [-128, -90, -5][rng.integers(3)]
         if p["padding"] == "same" or ((p["kh"] - 1) * p["dh"] < p["h"] and (p["kw"] - 1) * p["dw"] < p["w"]):
             return p
 
@@ -191,8 +210,8 @@ def int8_parameters(depthwise, named):
     for gain in (1e-12, 1e-5, 1e-2, 0.1, 5, 30):
         yield named("int8", f"gain_{gain:g}", gain=gain)
     # Effective multipliers above one: a left shift before the multiplication.
-    yield named("int8", "multiplier_above_1", gain=250, kh=1, kw=1, cin=1, cout=8, bias="zero")
-    yield named("int8", "multiplier_far_above_1", gain=4000, kh=1, kw=1, cin=1, cout=8, bias="zero")
+    for gain in (0.6, 1.3, 2.1, 4, 7.5):
+        yield named("int8", f"small_values_gain_{gain}", gain=gain, small=True, bias="zero", scales="per_tensor")
     for bias in ("zero", "large"):
         yield named("int8", f"bias_{bias}", bias=bias)
     yield named("int8", "bias_large_tiny_multiplier", bias="large", gain=1e-5)

@@ -1,11 +1,11 @@
 """FULLY_CONNECTED. Facts about BUILTIN_REF: see FACTS in this file's grid comments."""
 import numpy as np
 
-from build import (ACTIVATIONS, Graph, Quant, activation_limits, float_samples, int8_samples, int8_weights, options)
-from cases_conv import int32_bias, output_scale, weight_scales
+from build import ACTIVATIONS, Graph, Quant, activation_limits, float_samples, options
+from cases_conv import in_and_out_scale, int32_bias, integers, weight_scales
 
 DEFAULT = dict(shape=(1, 20), units=8, keep=False, act="none", bias="normal", scales="per_tensor", zp_in=-7, zp_out=3,
-               gain=1.0, depth=None)
+               gain=1.0, depth=None, small=False)
 
 
 def dense(kind, **changes):
@@ -18,16 +18,15 @@ def dense(kind, **changes):
         out_shape = (*shape[:-1], units) if p["keep"] else (int(np.prod(shape)) // depth, units)
         g, limits = Graph(), (-128, 127)
         if kind == "int8":
-            dtype, scale_in = np.int8, np.float32(0.051)
-            scales = weight_scales(rng, p["scales"], units)
-            scale_out = output_scale(scale_in, scales, depth, p["gain"])
+            dtype, scales = np.int8, weight_scales(rng, p["scales"], units)
+            scale_in, scale_out = in_and_out_scale(p, scales, depth)
+            samples, weights = integers(rng, p, shape, (units, depth))
             quant_out = Quant(scale_out, p["zp_out"])
             limits = activation_limits(p["act"], scale_out, p["zp_out"])
             x = g.add(shape, dtype, Quant(scale_in, p["zp_in"]))
-            weights = g.const(int8_weights(rng, (units, depth)), Quant(scales))
+            weights = g.const(weights, Quant(scales))
             bias = int32_bias(rng, p["bias"], np.broadcast_to(scale_in * scales / scale_out, units), depth)
             bias_quant = Quant((scale_in * scales).astype(np.float32))
-            samples = int8_samples(rng, shape, p["zp_in"])
         else:
             dtype, quant_out, bias_quant = np.float32, None, None
             x = g.add(shape, dtype)
@@ -84,16 +83,18 @@ def grid(scale):
         yield int8(f"zp_{zp_in}_{zp_out}", zp_in=zp_in, zp_out=zp_out)
     for gain in (1e-12, 1e-5, 1e-2, 0.1, 5, 30):
         yield int8(f"gain_{gain:g}", gain=gain)
-    yield int8("multiplier_above_1", gain=250, shape=(1, 1), bias="zero")
-    yield int8("multiplier_far_above_1", gain=4000, shape=(1, 1), bias="zero")
+    for gain in (0.6, 1.3, 2.1, 4, 7.5):
+        yield int8(f"small_values_gain_{gain}", gain=gain, small=True, bias="zero")
     for i in range(round(25 * scale)):
         rng = np.random.default_rng([i, 77])
         pick = lambda *values: values[rng.integers(len(values))]
         shape = (*(int(d) for d in rng.integers(1, 4, rng.integers(1, 4))), int(rng.integers(1, 301)))
+        act = pick("none", "relu", "relu6", "relu_n1_to_1")
         yield int8(f"random_{i:03d}", shape=shape, units=int(rng.integers(1, 70)), keep=pick(True, False),
-                   act=pick("none", "relu", "relu6", "relu_n1_to_1"), bias=pick("normal", "zero", "large", "absent"),
+                   act=act, bias=pick("normal", "zero", "large", "absent"),
                    scales=pick("per_tensor", "per_channel", "spread"), zp_in=pick(-128, -7, 0, 127),
-                   zp_out=pick(-128, -5, 0, 127), gain=pick(0.2, 1.0, 3.0))
+                   zp_out=pick(-128, 0, 127) if act == "none" else pick(-128, -90, -5),
+                   gain=pick(0.2, 0.7, 1.5))
 
 
 FAMILIES = {"fully_connected": grid}
