@@ -1,6 +1,17 @@
 """CONV_2D and DEPTHWISE_CONV_2D.
 
-Facts about BUILTIN_REF (measured with ai-edge-litert 2.3.0), see FACTS below.
+Facts about BUILTIN_REF, measured with ai-edge-litert 2.3.0:
+- Every accumulator goes through a 32-bit multiplier in two roundings (doubling high multiplication, then a rounding
+  shift): a multiplier of 0.25 turns 1 into 1 and -1 into -1. FULLY_CONNECTED rounds differently.
+- CONV_2D demands a bias, also -1 as third input is refused; DEPTHWISE_CONV_2D runs with two inputs but refuses a -1.
+- A fused TANH is accepted and ignored, in int8 and in float (as if NONE).
+- Groups: the filter's channels must divide the input's, and the groups divide the output channels; int8 and float,
+  any version of the operator. CONV_2D is registered for versions 1 to 8, DEPTHWISE_CONV_2D up to 6; the kernels do
+  not look at the version.
+- int8: CONV_2D refuses a filter zero point other than 0, DEPTHWISE_CONV_2D accepts one. Input and filter need
+  quantization parameters, the bias none (its scale is never read). One filter scale serves all channels.
+- DEPTHWISE_CONV_2D takes its multiplier from the shapes and ignores the option. Strides and dilations combine freely.
+- A VALID kernel larger than the input gives an empty output without a complaint.
 """
 import itertools
 
@@ -12,13 +23,15 @@ PADDING = {"same": 0, "valid": 1}
 
 DEFAULT = dict(n=1, h=6, w=7, cin=3, cout=8, kh=3, kw=3, sh=1, sw=1, dh=1, dw=1, padding="same", act="none",
                groups=1, multiplier=1, scales="per_channel", zp_in=-7, zp_out=3, gain=1.0, bias="normal",
-               small=False)
+               small=False, effective=None)
 
 
 def weight_scales(rng, how, channels):
     """Filter scales: one for the tensor, close to each other, or spread over four decades."""
     if how == "per_tensor":
         return np.float32([0.0137])
+    if how == "one":
+        return np.float32([1.0])
     if how == "spread":
         # Most channels near 1e-3, the outermost at 1e-5 and 1e-1.
         exponents = -3 + 2 * np.linspace(-1, 1, channels) ** 3 if channels > 1 else np.array([-3.0])
@@ -51,8 +64,10 @@ def in_and_out_scale(p, scales, depth):
     """Input and output scales for which six standard deviations of the result fill the range at `gain` 1.
 
     73 and 45 are the root mean square of a uniform int8 around zero and of the weights; an input zero point at an
-    extreme doubles the former.
+    extreme doubles the former. "effective", beside scales of "one", is the exact effective multiplier.
     """
+    if p["effective"]:
+        return np.float32(p["effective"]), np.float32(1)
     scale_out = np.float32(OUTPUT_SCALES[p["act"]])
     spread = np.median(scales) * np.sqrt(depth) * (1 if p["small"] else 73 * 45 / 20 * (1 + abs(p["zp_in"]) / 128))
     return np.float32(scale_out * p["gain"] / spread), scale_out
@@ -127,6 +142,7 @@ def describe(p, kind, depthwise):
         text += f" groups {p['groups']}"
     if kind == "int8":
         text += f" scales {p['scales']} zp {p['zp_in']}>{p['zp_out']} gain {p['gain']:g}"
+        text += f" effective {p['effective']}" if p["effective"] else ""
     return text
 
 
@@ -212,6 +228,9 @@ def int8_parameters(depthwise, named):
     # Effective multipliers above one: a left shift before the multiplication.
     for gain in (0.6, 1.3, 2.1, 4, 7.5):
         yield named("int8", f"small_values_gain_{gain}", gain=gain, small=True, bias="zero", scales="per_tensor")
+    # Powers of two meet every rounding tie, of both signs.
+    for effective in (0.5, 0.25, 0.125, 0.0625, 0.75, 1.0, 2.0, 1.5):
+        yield named("int8", f"ties_{effective}", effective=effective, small=True, bias="zero", scales="one", zp_out=0)
     for bias in ("zero", "large"):
         yield named("int8", f"bias_{bias}", bias=bias)
     yield named("int8", "bias_large_tiny_multiplier", bias="large", gain=1e-5)

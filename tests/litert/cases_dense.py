@@ -1,11 +1,23 @@
-"""FULLY_CONNECTED. Facts about BUILTIN_REF: see FACTS in this file's grid comments."""
+"""FULLY_CONNECTED.
+
+Facts about BUILTIN_REF, measured with ai-edge-litert 2.3.0:
+- int8 is requantized in double, not with a 32-bit multiplier: round(acc * (s_in * s_w / s_out)), half away from zero,
+  for one scale and for one a channel. A multiplier of 0.25 turns 1 into 0, where CONV_2D gives 1.
+- A filter zero point other than 0 is honoured when there is one scale.
+- With one scale a bias scale further than 2 % of the output scale from s_in * s_w is refused; with several scales the
+  bias scale is never read. A single output unit counts as one scale. A fused TANH is refused, in int8 and in float.
+- The bias may be missing or -1. Per-channel int8 runs under version 4 as well; versions 1 to 14 are registered.
+- Without keep_num_dims the output is [elements / depth, units], whatever the input's rank (1 works); with it the last
+  dimension must be the depth.
+"""
 import numpy as np
 
 from build import ACTIVATIONS, Graph, Quant, activation_limits, float_samples, options
 from cases_conv import in_and_out_scale, int32_bias, integers, weight_scales
 
 DEFAULT = dict(shape=(1, 20), units=8, keep=False, act="none", bias="normal", scales="per_tensor", zp_in=-7, zp_out=3,
-               gain=1.0, depth=None, small=False)
+               gain=1.0, depth=None, small=False,
+               effective=None, zp_weights=0)
 
 
 def dense(kind, **changes):
@@ -24,7 +36,7 @@ def dense(kind, **changes):
             quant_out = Quant(scale_out, p["zp_out"])
             limits = activation_limits(p["act"], scale_out, p["zp_out"])
             x = g.add(shape, dtype, Quant(scale_in, p["zp_in"]))
-            weights = g.const(weights, Quant(scales))
+            weights = g.const(weights, Quant(scales, p["zp_weights"]))
             bias = int32_bias(rng, p["bias"], np.broadcast_to(scale_in * scales / scale_out, units), depth)
             bias_quant = Quant((scale_in * scales).astype(np.float32))
         else:
@@ -43,6 +55,8 @@ def dense(kind, **changes):
         what = f"{list(shape)} depth {depth} units {units} {p['act']} bias {p['bias']}" + " keep_num_dims" * p["keep"]
         if kind == "int8":
             what += f" scales {p['scales']} zp {p['zp_in']}>{p['zp_out']} gain {p['gain']:g}"
+            what += f" effective {p['effective']}" if p["effective"] else ""
+            what += f" weight zp {p['zp_weights']}" if p["zp_weights"] else ""
         return dict(what=what, kind=kind, model=g.finish([x], [y]), inputs=[samples], limits=limits)
     return make
 
@@ -85,6 +99,12 @@ def grid(scale):
         yield int8(f"gain_{gain:g}", gain=gain)
     for gain in (0.6, 1.3, 2.1, 4, 7.5):
         yield int8(f"small_values_gain_{gain}", gain=gain, small=True, bias="zero")
+    for effective in (0.5, 0.25, 0.125, 0.0625, 0.75, 1.0, 2.0, 1.5):
+        for units in (1, 16):
+            yield int8(f"ties_{effective}_units_{units}", effective=effective, small=True, bias="zero", scales="one",
+                       units=units, zp_out=0, shape=(6, 9))
+    for zp_weights in (3, -128):
+        yield int8(f"weight_zp_{zp_weights}", zp_weights=zp_weights)
     for i in range(round(25 * scale)):
         rng = np.random.default_rng([i, 77])
         pick = lambda *values: values[rng.integers(len(values))]

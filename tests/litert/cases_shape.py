@@ -1,4 +1,12 @@
-"""RESHAPE and STRIDED_SLICE: data is moved, never changed, so both kinds must be equal to the bit."""
+"""RESHAPE and STRIDED_SLICE: data is moved, never changed, so both kinds must be equal to the bit.
+
+Facts about BUILTIN_REF, measured with ai-edge-litert 2.3.0:
+- RESHAPE: a shape tensor wins over the option; -1 works in both, once; neither of them means a scalar; a wrong number
+  of elements is refused.
+- STRIDED_SLICE: every mask, also ellipsis with new_axis or shrink, runs up to rank 6 at least. An empty result is
+  allowed. An index beyond the axis under shrink_axis, or shrink_axis with a negative stride, is not refused and reads
+  memory it should not: neither has a defined result.
+"""
 import numpy as np
 
 from build import Graph, Quant, float_samples, int8_samples, options
