@@ -32,16 +32,9 @@ pub fn i8(k: &FullyConnectedI8, x: &[i8], y: &mut [i8]) {
             let acc = products
                 .fold(0i32, i32::wrapping_add)
                 .wrapping_add(k.bias[unit]);
-            *y = finish(k, unit, acc);
+            *y = k.finish(unit, acc);
         }
     }
-}
-
-fn finish(k: &FullyConnectedI8, unit: usize, acc: i32) -> i8 {
-    let scaled = k.multipliers[unit]
-        .apply(acc)
-        .saturating_add(k.output_zero_point);
-    scaled.clamp(k.bounds.0, k.bounds.1) as i8
 }
 
 /// The int8 kernel on float units, exactly.
@@ -68,7 +61,7 @@ impl FastFullyConnectedI8 {
         self.weights.multiply(&floats, rows, &mut acc, &mut scratch);
         for (y, acc) in y.chunks_exact_mut(units).zip(acc.chunks_exact(units)) {
             for (unit, (y, &acc)) in y.iter_mut().zip(acc).enumerate() {
-                *y = finish(k, unit, acc.wrapping_add(self.bias[unit]));
+                *y = k.finish(unit, acc.wrapping_add(self.bias[unit]));
             }
         }
     }
