@@ -162,12 +162,12 @@ impl DataSet {
             return Ok(None);
         }
         let first = self.next;
-        let inputs = self
+        let inputs: Result<Vec<Values>, Error> = self
             .arrays
             .iter_mut()
             .map(|array| array.read(first as u64, samples))
             .collect();
-        self.failed = matches!(inputs, Err(_));
+        self.failed = inputs.is_err();
         self.next += samples;
         Ok(Some(Batch {
             first,

@@ -82,7 +82,7 @@ impl NpzWriter {
             .iter()
             .try_fold(1usize, |product, &dim| product.checked_mul(dim));
         let rows = match elements {
-            Some(elements) if elements > 0 && values.len() % elements == 0 => {
+            Some(elements) if elements > 0 && values.len().is_multiple_of(elements) => {
                 values.len() / elements
             }
             _ => {
