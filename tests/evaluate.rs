@@ -1,6 +1,8 @@
 //! Scores and distances against scikit-learn and numpy (`golden/metrics.json`, made by the script beside it),
 //! and what must hold for all data.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use proptest::prelude::*;
 use serde_json::Value;
 use zeropoint::evaluate::{Classification, Distance, Error, Figures, Metrics};

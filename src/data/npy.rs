@@ -312,6 +312,7 @@ pub(super) fn header_bytes(code: &str, shape: &[u64]) -> Vec<u8> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 
