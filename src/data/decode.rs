@@ -3,6 +3,8 @@
 //! Which array types serve which input is decided once, by [`plan`]; [`append`] then only follows. Bytes
 //! come in any portions that hold whole elements.
 
+use std::collections::TryReserveError;
+
 use crate::num::{DType, Values};
 
 use super::npy::Element;
@@ -64,17 +66,22 @@ pub(super) fn plan(
 }
 
 /// An empty array of a type that [`plan`] names, with room for `capacity` elements.
-pub(super) fn empty(dtype: DType, capacity: usize) -> Values {
-    match dtype {
-        DType::I8 => Values::I8(Vec::with_capacity(capacity)),
-        DType::U8 | DType::Bool => Values::U8(Vec::with_capacity(capacity)),
-        DType::I16 => Values::I16(Vec::with_capacity(capacity)),
-        DType::I32 => Values::I32(Vec::with_capacity(capacity)),
-        DType::I64 => Values::I64(Vec::with_capacity(capacity)),
-        DType::U16 => Values::U16(Vec::with_capacity(capacity)),
-        DType::U32 => Values::U32(Vec::with_capacity(capacity)),
-        DType::F32 | DType::F16 => Values::F32(Vec::with_capacity(capacity)),
+pub(super) fn empty(dtype: DType, capacity: usize) -> Result<Values, TryReserveError> {
+    fn room<T>(capacity: usize) -> Result<Vec<T>, TryReserveError> {
+        let mut room = Vec::new();
+        room.try_reserve_exact(capacity)?;
+        Ok(room)
     }
+    Ok(match dtype {
+        DType::F32 | DType::F16 => Values::F32(room(capacity)?),
+        DType::I8 => Values::I8(room(capacity)?),
+        DType::U8 | DType::Bool => Values::U8(room(capacity)?),
+        DType::I16 => Values::I16(room(capacity)?),
+        DType::U16 => Values::U16(room(capacity)?),
+        DType::I32 => Values::I32(room(capacity)?),
+        DType::U32 => Values::U32(room(capacity)?),
+        DType::I64 => Values::I64(room(capacity)?),
+    })
 }
 
 /// Turns little-endian `bytes` into elements and appends them to `values`.

@@ -57,38 +57,28 @@ pub enum Error {
         arrays: String,
     },
     /// A sample of the file is not shaped like the model's input.
-    #[error(
-        "{}, array '{array}': its shape is {found:?}, which is not [N] followed by the shape {wanted:?} of \
-         input '{input}' (a leading 1 of it may be left out)",
-        path.display()
-    )]
+    #[error("{}, array '{array}' for input '{input}': {problem}", path.display())]
     Shape {
         /// The file.
         path: PathBuf,
         /// The array in it.
         array: String,
-        /// Its shape.
-        found: Vec<u64>,
         /// The model's input.
         input: String,
-        /// The shape of that input.
-        wanted: Vec<usize>,
+        /// Both shapes.
+        problem: String,
     },
     /// The array's element type cannot serve the model's input.
-    #[error("{}, array '{array}': {found} values cannot feed input '{input}', which is {wanted}; {advice}", path.display())]
+    #[error("{}, array '{array}' for input '{input}': {problem}", path.display())]
     Type {
         /// The file.
         path: PathBuf,
         /// The array in it.
         array: String,
-        /// Its element type.
-        found: &'static str,
         /// The model's input.
         input: String,
-        /// The element type of that input.
-        wanted: &'static str,
-        /// What to do.
-        advice: &'static str,
+        /// Both types, and what to do.
+        problem: String,
     },
     /// A value that cannot be used.
     #[error("{}, array '{array}', sample {sample}, element {element} of the sample: {problem}", path.display())]

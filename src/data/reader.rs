@@ -69,24 +69,34 @@ impl ArrayReader {
         scale_offset: Option<(f32, f32)>,
     ) -> Result<ArrayReader, Error> {
         let (header, stream) = origin.open()?;
-        let elements = sample_elements(&header, &input.shape).ok_or_else(|| Error::Shape {
-            path: origin.path.clone(),
-            array: origin.name.clone(),
-            found: header.shape.clone(),
-            input: input.name.clone(),
-            wanted: input.shape.clone(),
-        })?;
+        let (path, array, name) = (origin.path.clone(), origin.name.clone(), input.name.clone());
+        let Some(elements) = sample_elements(&header, &input.shape) else {
+            let problem = format!(
+                "the array's shape {:?} is not [N] followed by the input's shape {:?} (a leading 1 of that may be \
+                 left out)",
+                header.shape, input.shape
+            );
+            return Err(Error::Shape {
+                path,
+                array,
+                input: name,
+                problem,
+            });
+        };
         let (conversion, delivered, scaled) =
-            decode::plan(header.element, input.dtype, scale_offset).map_err(|advice| {
-                Error::Type {
-                    path: origin.path.clone(),
-                    array: origin.name.clone(),
-                    found: header.element.name(),
-                    input: input.name.clone(),
-                    wanted: input.dtype.name(),
-                    advice,
+            match decode::plan(header.element, input.dtype, scale_offset) {
+                Ok(plan) => plan,
+                Err(advice) => {
+                    let (found, wanted) = (header.element.name(), input.dtype);
+                    let problem = format!("{found} values cannot feed {wanted}; {advice}");
+                    return Err(Error::Type {
+                        path,
+                        array,
+                        input: name,
+                        problem,
+                    });
                 }
-            })?;
+            };
         let info = ArrayInfo {
             array: origin.name.clone(),
             stored: header.element.name(),
@@ -131,17 +141,21 @@ impl ArrayReader {
             path: origin.path.clone(),
             source,
         };
-        let too_much = || {
-            io::Error::new(
-                io::ErrorKind::OutOfMemory,
-                "a batch does not fit into memory",
-            )
-        };
-        let bytes = samples
+        let count = samples
             .checked_mul(self.elements)
-            .and_then(|elements| elements.checked_mul(size));
-        let mut left = bytes.ok_or_else(|| io(&self.origin, too_much()))?;
-        let mut values = decode::empty(self.info.delivered, left.min(CHUNK) / size);
+            .filter(|&count| count.checked_mul(size).is_some());
+        // Reserved at once, so that a large batch is not copied as it grows; an error, not an abort, if it is
+        // too large.
+        let (mut left, mut values) = count
+            .and_then(|count| {
+                Some((
+                    count * size,
+                    decode::empty(self.info.delivered, count).ok()?,
+                ))
+            })
+            .ok_or_else(|| {
+                self.error("a batch of it does not fit into memory; use smaller batches")
+            })?;
         while left > 0 {
             let before = values.len();
             read_chunk(

@@ -2,7 +2,7 @@
 //!
 //! Each array is spilled to a file without a name, which the system removes however the program ends. Only
 //! [`NpzWriter::finish`] puts the archive together, beside the target, and renames it: under the target's
-//! name there is the whole file or none.
+//! name there is the whole file or none. (Killed within that last step, a hidden `.zeropoint-*.tmp` may stay.)
 
 use std::collections::BTreeMap;
 use std::fs::File;
