@@ -73,17 +73,11 @@ impl<'a> Reader<'a> {
                 "operator_codes",
                 Self::table,
             )?,
-            subgraphs: self.tables(
-                root.subgraphs().map_err(&at)?,
-                "subgraphs",
-                Self::subgraph,
-            )?,
+            subgraphs: self.tables(root.subgraphs().map_err(&at)?, "subgraphs", Self::subgraph)?,
             description: self.text(root.description().map_err(&at)?, "description")?,
             buffers: self.tables(root.buffers().map_err(&at)?, "buffers", Self::buffer)?,
-            metadata_buffer: self.integers(
-                root.metadata_buffer().map_err(&at)?,
-                "metadata_buffer",
-            )?,
+            metadata_buffer: self
+                .integers(root.metadata_buffer().map_err(&at)?, "metadata_buffer")?,
             metadata: self.tables(root.metadata().map_err(&at)?, "metadata", Self::table)?,
             signature_defs: self.tables(
                 root.signature_defs().map_err(&at)?,
@@ -132,7 +126,11 @@ impl<'a> Reader<'a> {
         self.table(table, place)
     }
 
-    fn signature(&mut self, table: SignatureDefRef<'a>, place: &str) -> Result<SignatureDef, Error> {
+    fn signature(
+        &mut self,
+        table: SignatureDefRef<'a>,
+        place: &str,
+    ) -> Result<SignatureDef, Error> {
         let at = Error::at(place);
         self.charge::<_, TensorMap>(table.inputs().map_err(&at)?, place)?;
         self.charge::<_, TensorMap>(table.outputs().map_err(&at)?, place)?;

@@ -145,7 +145,10 @@ impl Tree {
         bytes.extend_from_slice(tables);
         Ok(Tree {
             bytes,
-            buffers: buffers.into_iter().map(|from_end| total - from_end).collect(),
+            buffers: buffers
+                .into_iter()
+                .map(|from_end| total - from_end)
+                .collect(),
         })
     }
 }
@@ -165,22 +168,33 @@ impl Writer {
         let mut waiting = Vec::new();
         // Stands in for all data until it is appended.
         let empty = self.builder.create_vector([0u8; 0].as_slice());
-        let buffers = self.vector(model.buffers.as_deref(), "buffers", |writer, buffer, place| {
-            writer.buffer(buffer, empty, storage, &mut waiting, place)
-        })?;
+        let buffers = self.vector(
+            model.buffers.as_deref(),
+            "buffers",
+            |writer, buffer, place| writer.buffer(buffer, empty, storage, &mut waiting, place),
+        )?;
         let subgraphs = self.vector(model.subgraphs.as_deref(), "subgraphs", Self::subgraph)?;
-        let operator_codes =
-            self.vector(model.operator_codes.as_deref(), "operator_codes", Self::table)?;
+        let operator_codes = self.vector(
+            model.operator_codes.as_deref(),
+            "operator_codes",
+            Self::table,
+        )?;
         let metadata = self.vector(model.metadata.as_deref(), "metadata", Self::table)?;
-        let signature_defs =
-            self.vector(model.signature_defs.as_deref(), "signature_defs", Self::table)?;
+        let signature_defs = self.vector(
+            model.signature_defs.as_deref(),
+            "signature_defs",
+            Self::table,
+        )?;
         let groups = self.vector(
             model.external_buffer_groups.as_deref(),
             "external_buffer_groups",
             Self::table,
         )?;
-        let external_buffers =
-            self.vector(model.external_buffers.as_deref(), "external_buffers", Self::table)?;
+        let external_buffers = self.vector(
+            model.external_buffers.as_deref(),
+            "external_buffers",
+            Self::table,
+        )?;
         let root = Model::create(
             &mut self.builder,
             model.version,
