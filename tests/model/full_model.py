@@ -4,6 +4,7 @@ One operator for each member of both option unions; all vectors filled, every nu
 means nothing and runs nowhere: it is for readers and writers. Tables whose vectors are absent, and empty, are in it too.
 """
 
+import functools
 import inspect
 import itertools
 import re
@@ -21,6 +22,15 @@ FIXED = {
     ("OperatorT", "largeCustomOptionsSize"): 0,
 }
 counter = itertools.count()
+
+
+@functools.cache
+def fields(name):
+    """field -> type, and union field -> union, of the object class `name`."""
+    source = inspect.getsource(getattr(schema, name))
+    kinds = dict(re.findall(r"self\.(\w+) = \w+  # type: (.+)", source))
+    creators = dict(re.findall(r"self\.(\w+) = (\w+)Creator\(", source))
+    return kinds, creators
 
 
 def number(default):
@@ -56,9 +66,7 @@ def value(kind, default, table, field):
 def filled(name, **chosen):
     """An object of class `name` with all fields set; a union takes its next member in turn unless one is `chosen`."""
     table = getattr(schema, name)()
-    source = inspect.getsource(type(table))
-    kinds = dict(re.findall(r"self\.(\w+) = \w+  # type: (.+)", source))
-    creators = dict(re.findall(r"self\.(\w+) = (\w+)Creator\(", source))
+    kinds, creators = fields(name)
     for field, union in creators.items():
         tag = chosen.get(field, next(counter) % len(members(union)) + 1)
         setattr(table, field + "Type", tag)
