@@ -66,10 +66,16 @@ fn a_small_file_cannot_unfold_to_a_huge_tree() {
         ..Operator::default()
     };
     let operator = builder_offset(&mut builder, &operator);
-    let graph = SubGraph::create(&mut builder, (), (), (), vec![operator; 80_000], (), -1);
-    let bytes = model_of(builder, 3, vec![graph; 80_000]);
-    assert!(bytes.len() < 1 << 20);
+    let few = SubGraph::create(&mut builder, (), (), (), vec![operator; 1000], (), -1);
+    let bytes = model_of(builder, 3, vec![few; 1000]);
     assert_refused_as_too_large(&bytes, "subgraphs[0].operators[");
+
+    let mut builder = Builder::new();
+    let operator = builder_offset(&mut builder, &Operator::default());
+    let many = SubGraph::create(&mut builder, (), (), (), vec![operator; 80_000], (), -1);
+    let bytes = model_of(builder, 3, vec![many; 80_000]);
+    assert!(bytes.len() < 1 << 20);
+    assert_refused_as_too_large(&bytes, "subgraphs[0].operators");
 }
 
 #[test]

@@ -21,13 +21,14 @@ FIXED = {
     ("OperatorT", "largeCustomOptionsOffset"): 0,
     ("OperatorT", "largeCustomOptionsSize"): 0,
 }
+SOURCE = inspect.getsource(schema)
 counter = itertools.count()
 
 
 @functools.cache
 def fields(name):
     """field -> type, and union field -> union, of the object class `name`."""
-    source = inspect.getsource(getattr(schema, name))
+    source = SOURCE.split(f"\nclass {name}(object):", 1)[1].split("\nclass ", 1)[0]
     kinds = dict(re.findall(r"self\.(\w+) = \w+  # type: (.+)", source))
     creators = dict(re.findall(r"self\.(\w+) = (\w+)Creator\(", source))
     return kinds, creators
