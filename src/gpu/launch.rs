@@ -172,10 +172,9 @@ impl Params {
         self
     }
 
-    /// Appends floats; infinities become the largest finite numbers, as WGSL need not know infinities.
+    /// Appends floats. Infinite bounds are for `bounded` of `shared/bounds.wgsl`, which lets NaN and infinities through.
     pub fn f32(mut self, values: impl IntoIterator<Item = f32>) -> Params {
-        let finite = |x: f32| x.clamp(f32::MIN, f32::MAX).to_le_bytes();
-        self.0.extend(values.into_iter().flat_map(finite));
+        self.0.extend(values.into_iter().flat_map(f32::to_le_bytes));
         self
     }
 

@@ -28,6 +28,10 @@ const SHARED: &[Source] = &[
     embed!("shared/run"),
     embed!("shared/fixed"),
     embed!("shared/gemmlowp"),
+    embed!("shared/bounds"),
+    embed!("shared/order_key"),
+    embed!("shared/broadcast"),
+    embed!("shared/reduce"),
 ];
 
 /// Every shader that can be launched.
