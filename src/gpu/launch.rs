@@ -56,6 +56,8 @@ pub(super) enum Binding {
     },
     /// The bytes of the model's n-th input before their table makes floats of them, read.
     Fed(usize),
+    /// The key pairs of all ranges, read and written.
+    Keys,
 }
 
 /// Floats whose smallest and largest belong to a tensor that does not itself hold them all: an LSTM's states over

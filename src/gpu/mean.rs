@@ -22,7 +22,12 @@ pub(super) fn i8(op: Op<'_>, k: &MeanI8) -> Vec<Launch> {
 
 fn geometry(op: Op<'_>, k: &Mean) -> Binding {
     Params::default()
-        .u32([k.outputs, k.count, op.input_stride(0), op.output_words() as u32])
+        .u32([
+            k.outputs,
+            k.count,
+            op.input_stride(0),
+            op.output_words() as u32,
+        ])
         .u32(k.kept.into_iter().flatten())
         .u32(k.reduced.into_iter().flatten())
         .binding()

@@ -15,7 +15,11 @@ pub(super) const SHADERS: &[Source] = &[
 pub(super) fn quantize(op: Op<'_>, k: &Quantize) -> Vec<Launch> {
     let words = op.output_words();
     let parameters = Params::default()
-        .u32([op.output_elements() as u32, op.input_stride(0), words as u32])
+        .u32([
+            op.output_elements() as u32,
+            op.input_stride(0),
+            words as u32,
+        ])
         .i32([k.qmin, k.output.zero_point])
         .u32(k.keys.iter().copied())
         .binding();
@@ -25,7 +29,10 @@ pub(super) fn quantize(op: Op<'_>, k: &Quantize) -> Vec<Launch> {
 
 pub(super) fn requantize(op: Op<'_>, k: &Requantize) -> Vec<Launch> {
     let words = op.output_words();
-    let table = k.table.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let table = k
+        .table
+        .chunks_exact(4)
+        .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     let parameters = Params::default()
         .u32([words as u32, op.input_stride(0)])
         .u32(table)
@@ -36,16 +43,34 @@ pub(super) fn requantize(op: Op<'_>, k: &Requantize) -> Vec<Launch> {
 
 pub(super) fn dequantize(op: Op<'_>, k: &Dequantize) -> Vec<Launch> {
     let (elements, stride) = (op.output_elements(), op.input_stride(0));
-    vec![by_table(op.read(0), stride, op.write(0), elements, &k.table)]
+    vec![by_table(
+        op.read(0),
+        stride,
+        op.write(0),
+        elements,
+        &k.table,
+    )]
 }
 
 /// Makes floats of the bytes of an input.
 pub(super) fn feed(input: usize, tensor: TensorId, elements: usize, table: &[f32]) -> Launch {
     let stride = words(elements, DType::U8) as u32;
-    by_table(Binding::Fed(input), stride, Binding::Write(tensor), elements, table)
+    by_table(
+        Binding::Fed(input),
+        stride,
+        Binding::Write(tensor),
+        elements,
+        table,
+    )
 }
 
-fn by_table(input: Binding, stride: u32, output: Binding, elements: usize, table: &[f32]) -> Launch {
+fn by_table(
+    input: Binding,
+    stride: u32,
+    output: Binding,
+    elements: usize,
+    table: &[f32],
+) -> Launch {
     let parameters = Params::default()
         .u32([elements as u32, stride])
         .f32(table.iter().copied())

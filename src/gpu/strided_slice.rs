@@ -10,7 +10,12 @@ pub(super) fn gather(op: Op<'_>, k: &Gather) -> Vec<Launch> {
     let words = op.output_words();
     let element_bytes = op.graph.tensors[op.step.outputs[0]].dtype.size();
     let parameters = Params::default()
-        .u32([op.output_elements() as u32, op.input_stride(0), words as u32, k.base])
+        .u32([
+            op.output_elements() as u32,
+            op.input_stride(0),
+            words as u32,
+            k.base,
+        ])
         .u32(k.dims)
         .i32(k.strides)
         .binding();
