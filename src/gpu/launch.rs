@@ -3,20 +3,26 @@
 //! # Memory layout
 //! A tensor is `[samples][elements]`. Floats take a word each. 8-bit elements lie four in a word, 16-bit elements two
 //! in a word, little-endian, and **every sample starts at a word boundary** ([`words`] is the stride between samples).
-//! An invocation that writes 8-bit elements owns whole words. Constant operands are a single sample: their stride
-//! between samples is 0, which the operator passes in its parameters.
+//! An invocation that writes 8-bit elements owns whole words; what it writes into the padding behind a sample's last
+//! element does not matter. Constant operands are a single sample: their stride between samples is 0, which the
+//! operator passes in its parameters ([`Op::stride`]). Buffers may be longer than the tensor: no `arrayLength`.
 //!
 //! # Bindings
 //! Group 0. Binding 0 is always `var<uniform> run: Run` (see `shaders/shared/run.wgsl`), the bindings of the launch
-//! follow from 1 in order. Parameters are a constant binding of `u32`/`i32`/`f32` words that the shader declares as a
-//! struct.
+//! follow from 1 in order. [`Binding::Read`] and [`Binding::Constant`] are `var<storage, read>`, [`Binding::Write`] and
+//! [`Binding::Scratch`] are `var<storage, read_write>`. Parameters are a constant binding of `u32`/`i32`/`f32` words
+//! (made by [`Params`]) that the shader declares as a struct.
 //!
 //! # Grid
 //! A launch asks for a number of workgroups; the recorder folds it into two dimensions, and the shader rebuilds the
-//! linear index with `linear_workgroup` of `shared/run.wgsl`.
+//! linear index with `linear_workgroup` of `shared/run.wgsl`. The entry point is `main`.
 
-use crate::graph::TensorId;
+use crate::graph::{Graph, Node, TensorId};
+use crate::kernel::Step;
 use crate::num::DType;
+
+/// Invocations in a workgroup, unless a shader says otherwise.
+pub(super) const WORKGROUP: usize = 64;
 
 /// One dispatch.
 pub(super) struct Launch {
@@ -28,9 +34,12 @@ pub(super) struct Launch {
     pub bindings: Vec<Binding>,
     /// Number of workgroups for a number of samples.
     pub workgroups: Box<dyn Fn(usize) -> usize + Send + Sync>,
+    /// Float data of this launch that counts into a tensor's range, beside the step's non-variable float outputs.
+    pub traces: Vec<Trace>,
 }
 
 /// What is bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Binding {
     /// A tensor, read.
     Read(TensorId),
@@ -45,6 +54,136 @@ pub(super) enum Binding {
         /// Size for one sample, a multiple of 4.
         bytes_per_sample: usize,
     },
+    /// The bytes of the model's n-th input before their table makes floats of them, read.
+    Fed(usize),
+    /// The key pairs of all ranges, read and written.
+    Keys,
+}
+
+/// Floats whose smallest and largest belong to a tensor that does not itself hold them all: an LSTM's states over
+/// time. They lie `[samples][words]`, in what the launch binds at `binding`.
+pub(super) struct Trace {
+    /// Index into [`Launch::bindings`] of a `Scratch` or a `Write`.
+    pub binding: usize,
+    /// The tensor whose range it is.
+    pub tensor: TensorId,
+    /// Floats of one sample.
+    pub words: usize,
+}
+
+impl Launch {
+    /// A launch of one invocation for each of `per_sample` items of every sample, in groups of [`WORKGROUP`].
+    pub fn linear(shader: &'static str, per_sample: usize, bindings: Vec<Binding>) -> Launch {
+        Launch::groups(shader, bindings, move |samples| {
+            (samples * per_sample).div_ceil(WORKGROUP)
+        })
+    }
+
+    /// A launch with its own number of workgroups.
+    pub fn groups(
+        shader: &'static str,
+        bindings: Vec<Binding>,
+        workgroups: impl Fn(usize) -> usize + Send + Sync + 'static,
+    ) -> Launch {
+        Launch {
+            shader,
+            constants: Vec::new(),
+            bindings,
+            workgroups: Box::new(workgroups),
+            traces: Vec::new(),
+        }
+    }
+
+    /// Sets an `override` constant.
+    pub fn with(mut self, name: &'static str, value: f64) -> Launch {
+        self.constants.push((name, value));
+        self
+    }
+}
+
+/// A step with the graph around it.
+#[derive(Clone, Copy)]
+pub(super) struct Op<'a> {
+    /// The graph.
+    pub graph: &'a Graph,
+    /// The prepared node.
+    pub step: &'a Step,
+    /// Whether ranges are gathered, and so traces wanted.
+    pub ranges: bool,
+}
+
+impl<'a> Op<'a> {
+    /// The node, for tensors that are not run-time inputs or outputs.
+    pub fn node(self) -> &'a Node {
+        &self.graph.nodes[self.step.node]
+    }
+
+    /// Binds the i-th run-time input.
+    pub fn read(self, i: usize) -> Binding {
+        Binding::Read(self.step.inputs[i])
+    }
+
+    /// Binds the i-th output (states follow the node's outputs).
+    pub fn write(self, i: usize) -> Binding {
+        Binding::Write(self.step.outputs[i])
+    }
+
+    /// Words from one sample of a tensor to the next; 0 for constants.
+    pub fn stride(self, id: TensorId) -> u32 {
+        if !self.graph.is_activation(id) {
+            return 0;
+        }
+        self.words(id) as u32
+    }
+
+    /// Stride of the i-th run-time input.
+    pub fn input_stride(self, i: usize) -> u32 {
+        self.stride(self.step.inputs[i])
+    }
+
+    /// Words of one sample of a tensor.
+    pub fn words(self, id: TensorId) -> usize {
+        words(self.graph.elements(id), self.graph.tensors[id].dtype)
+    }
+
+    /// Elements of the first output in one sample.
+    pub fn output_elements(self) -> usize {
+        self.graph.elements(self.step.outputs[0])
+    }
+
+    /// Words of the first output in one sample.
+    pub fn output_words(self) -> usize {
+        self.words(self.step.outputs[0])
+    }
+}
+
+/// Builds a parameter block word by word, in the order of the shader's struct.
+#[derive(Default)]
+pub(super) struct Params(Vec<u8>);
+
+impl Params {
+    /// Appends unsigned words; callers' sizes were checked to fit when the graph was loaded.
+    pub fn u32(mut self, values: impl IntoIterator<Item = u32>) -> Params {
+        self.0.extend(values.into_iter().flat_map(u32::to_le_bytes));
+        self
+    }
+
+    /// Appends signed words.
+    pub fn i32(mut self, values: impl IntoIterator<Item = i32>) -> Params {
+        self.0.extend(values.into_iter().flat_map(i32::to_le_bytes));
+        self
+    }
+
+    /// Appends floats. Infinite bounds are for `bounded` of `shared/bounds.wgsl`, which lets NaN and infinities through.
+    pub fn f32(mut self, values: impl IntoIterator<Item = f32>) -> Params {
+        self.0.extend(values.into_iter().flat_map(f32::to_le_bytes));
+        self
+    }
+
+    /// The finished block.
+    pub fn binding(self) -> Binding {
+        Binding::Constant(self.0)
+    }
 }
 
 /// Words that `elements` of a type take: the stride between samples.

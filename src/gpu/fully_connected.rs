@@ -1,0 +1,13 @@
+//! (under construction)
+use super::launch::{Launch, Op};
+use super::shader::Source;
+use crate::kernel;
+
+pub(super) const SHADERS: &[Source] = &[];
+
+pub(super) fn f32(_: Op<'_>, _: &kernel::FullyConnectedF32) -> Vec<Launch> {
+    Vec::new()
+}
+pub(super) fn i8(_: Op<'_>, _: &kernel::FullyConnectedI8) -> Vec<Launch> {
+    Vec::new()
+}
