@@ -185,7 +185,7 @@ fn hostile_word() -> impl Strategy<Value = u32> {
         Just(u32::MAX),
         Just(i32::MAX as u32),
         Just(1 << 31),
-        (0u32..5000).prop_map(|back| back.wrapping_neg()),
+        (0u32..5000).prop_map(u32::wrapping_neg),
         any::<u32>(),
     ]
 }
