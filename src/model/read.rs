@@ -237,7 +237,7 @@ impl<'a> Reader<'a> {
         let Some(vector) = vector else {
             return Ok(());
         };
-        for table in vector.iter() {
+        for table in vector {
             self.budget.spend(size_of::<T>(), place)?;
             let table = table.map_err(Error::at(place))?;
             self.table::<R, T>(table, place)?;
