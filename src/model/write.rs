@@ -131,17 +131,17 @@ impl Tree {
             limit,
         };
         let (root, buffers) = writer.model(model, storage)?;
-        let flatbuffer = writer.builder.finish(root, Some(IDENTIFIER));
-
-        // All offsets but the root's are relative, so padding behind the header only moves the root.
-        let total = flatbuffer.len().next_multiple_of(ALIGNMENT);
-        let padding = total - flatbuffer.len();
-        let (header, tables) = flatbuffer.split_at(HEADER);
-        let root = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+        // planus 1.3 puts an identifier before the offset of the root instead of behind it, so it is inserted here. All
+        // offsets but the root's are relative: what is inserted before the tables moves only the root.
+        let flatbuffer = writer.builder.finish(root, None);
+        let (root, tables) = flatbuffer.split_at(4);
+        let total = (HEADER + tables.len()).next_multiple_of(ALIGNMENT);
+        let inserted = total - flatbuffer.len();
+        let root = u32::from_le_bytes([root[0], root[1], root[2], root[3]]) + inserted as u32;
         let mut bytes = Vec::with_capacity(total);
-        bytes.extend_from_slice(&(root + padding as u32).to_le_bytes());
-        bytes.extend_from_slice(&header[4..]);
-        bytes.resize(HEADER + padding, 0);
+        bytes.extend_from_slice(&root.to_le_bytes());
+        bytes.extend_from_slice(&IDENTIFIER);
+        bytes.resize(total - tables.len(), 0);
         bytes.extend_from_slice(tables);
         Ok(Tree {
             bytes,
