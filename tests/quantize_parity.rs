@@ -1,11 +1,14 @@
 //! With the activations' parameters taken from the file TensorFlow made, everything else in our file must equal it:
-//! operators and their versions, weights, biases, states, intermediates, every scale and zero point.
+//! operators and their versions, weights, biases, states, intermediates, every scale and zero point. And LiteRT must
+//! run what we write.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use zeropoint::graph::{self, Graph, Node, Op};
+use zeropoint::kernel;
 use zeropoint::model::{self, Model};
-use zeropoint::num::Affine;
-use zeropoint::quantize::{Io, apply, plan_with_parameters};
+use zeropoint::num::{Affine, Range};
+use zeropoint::quantize::{Io, apply, plan, plan_with_parameters};
 
 /// The folder of reference models, or nothing, said loudly.
 fn models() -> Option<PathBuf> {
@@ -142,6 +145,80 @@ fn equals_tensorflow_but_for_the_ranges() {
                 "{variant} {file}: equal, {} bytes, theirs {size}",
                 bytes.len()
             );
+        }
+    }
+}
+
+/// The Python that has `ai-edge-litert`, or nothing, said loudly.
+fn python() -> Option<PathBuf> {
+    let path = std::env::var_os("ZEROPOINT_PYTHON").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python"),
+        PathBuf::from,
+    );
+    let probe = Command::new(&path)
+        .args(["-c", "import ai_edge_litert.interpreter, numpy"])
+        .output();
+    if probe.is_ok_and(|o| o.status.success()) {
+        return Some(path);
+    }
+    let hint = format!("no Python with ai-edge-litert at {}", path.display());
+    assert!(
+        std::env::var_os("ZEROPOINT_REQUIRE_LITERT").is_none(),
+        "{hint}"
+    );
+    eprintln!("SKIPPED: {hint}");
+    None
+}
+
+#[test]
+fn litert_runs_what_we_write() {
+    let (Some(models), Some(python)) = (models(), python()) else {
+        return;
+    };
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/quantize_litert.py");
+    let run = |arguments: &[&str]| -> String {
+        let command = Command::new(&python).arg(&script).args(arguments).output();
+        let output = command.unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for (name, tolerance) in [("deepconvlstm_gdps", 0.1), ("efficientnet_lite0", 0.1)] {
+        let path = models.join(name).join("model.tflite");
+        let out = folder.path().join(name);
+        let out = out.to_str().unwrap();
+        let (model, float) = load(path.clone());
+        let mut ranges = vec![None; float.tensors.len()];
+        for line in run(&["ranges", path.to_str().unwrap(), out]).lines() {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let id: usize = fields[0].parse().unwrap();
+            // The interpreter may list temporary tensors behind those of the file.
+            if let Some(range) = ranges.get_mut(id) {
+                let (min, max) = (fields[1].parse().unwrap(), fields[2].parse().unwrap());
+                *range = Some(Range { min, max });
+            }
+        }
+        for node in &float.nodes {
+            if let Op::UnidirectionalSequenceLstm(lstm) = &node.op {
+                let (min, max) = (-lstm.cell_clip, lstm.cell_clip);
+                ranges[node.inputs[19].unwrap()] = Some(Range { min, max });
+            }
+        }
+        for (io, dtype) in [
+            (Io::Float, "float32"),
+            (Io::Int8, "int8"),
+            (Io::Uint8, "uint8"),
+        ] {
+            let quantized = apply(&model, &float, &plan(&float, &ranges, io).unwrap()).unwrap();
+            let graph = graph::load(&quantized, name).unwrap();
+            let program = kernel::prepare(graph).unwrap();
+            assert!(program.steps.len() >= float.nodes.len());
+            let file = format!("{out}_{dtype}.tflite");
+            model::write(Path::new(&file), &quantized).unwrap();
+            let distance: f64 = run(&["check", &file, out, dtype]).trim().parse().unwrap();
+            eprintln!("{name}, {dtype}: at most {distance} from float");
+            assert!(distance < tolerance, "{name}, {dtype}: {distance}");
         }
     }
 }
