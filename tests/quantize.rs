@@ -1,5 +1,7 @@
 //! Quantization of models of a few operators: what is shared, read twice, passed on or refused.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use zeropoint::graph::{self, Graph};
 use zeropoint::kernel;
 use zeropoint::model::{

@@ -2,6 +2,8 @@
 //! operators and their versions, weights, biases, states, intermediates, every scale and zero point. And LiteRT must
 //! run what we write.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use zeropoint::graph::{self, Graph, Node, Op};
@@ -147,6 +149,35 @@ fn equals_tensorflow_but_for_the_ranges() {
             );
         }
     }
+}
+
+/// A file that TensorFlow's calibrator has seen brings intermediate tensors of its own.
+#[test]
+fn intermediates_in_the_float_model_are_replaced() {
+    let Some(models) = models() else { return };
+    let folder = models.join("deepconvlstm_norm");
+    let (mut model, _) = load(folder.join("model.tflite"));
+    let subgraph = &mut model.subgraphs.as_mut().unwrap()[0];
+    let tensors = subgraph.tensors.as_mut().unwrap();
+    let first = tensors.len() as i32;
+    for name in ["input_to_input_intermediate", "b", "c", "d", "e"] {
+        tensors.push(model::Tensor {
+            name: Some(name.into()),
+            shape: Some(vec![0]),
+            ..model::Tensor::default()
+        });
+    }
+    subgraph.operators.as_mut().unwrap()[5].intermediates = Some((first..first + 5).collect());
+    let float = graph::load(&model, "calibrated").unwrap();
+    let (_, theirs) = load(folder.join("tensorflow/fiq.tflite"));
+    let parameters = parameters(&float, &theirs);
+    let plan = plan_with_parameters(&float, &parameters, Io::Float).unwrap();
+    assert_eq!(
+        plan.intermediates[0].names[0],
+        "input_to_input_intermediate1"
+    );
+    let ours = graph::load(&apply(&model, &float, &plan).unwrap(), "ours").unwrap();
+    assert_equal(&ours, &theirs);
 }
 
 /// The Python that has `ai-edge-litert`, or nothing, said loudly.
