@@ -64,7 +64,7 @@ impl Tiny {
     }
 
     fn add(&mut self, a: i32, b: i32, output: i32) {
-        let options = Some(O::AddOptions(Box::new(AddOptions::default())));
+        let options = Some(O::AddOptions(Box::<AddOptions>::default()));
         self.operator(0, &[a, b], output, options);
     }
 

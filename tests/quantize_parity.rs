@@ -73,10 +73,9 @@ fn versions(model: &Model) -> Vec<(String, i32)> {
 }
 
 fn runtime_version(model: &Model) -> Vec<u8> {
-    let entry = model.metadata.iter().flatten();
-    let entry = entry
-        .filter(|m| m.name.as_deref() == Some("min_runtime_version"))
-        .next_back()
+    let mut entries = model.metadata.iter().flatten();
+    let entry = entries
+        .find(|m| m.name.as_deref() == Some("min_runtime_version"))
         .unwrap();
     model.buffers.as_ref().unwrap()[entry.buffer as usize]
         .data
