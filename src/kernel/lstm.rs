@@ -275,7 +275,7 @@ fn fold_zero_point(weights: &[i8], bias: &[i32], zero_point: i32) -> Vec<i32> {
         .chunks_exact(depth)
         .zip(bias)
         .map(|(row, &b)| {
-            let sum: i32 = row.iter().map(|&w| i32::from(w)).sum();
+            let sum = row.iter().fold(0i32, |sum, &w| sum.wrapping_add(w.into()));
             b.wrapping_sub(sum.wrapping_mul(zero_point))
         })
         .collect()
