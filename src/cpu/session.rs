@@ -185,8 +185,8 @@ impl<'a> CpuSession<'a> {
                     if let Some(ranges) = &mut chunk.ranges {
                         ranges[step.outputs[2]] = ranges[step.outputs[2]].merge(range);
                     }
-                    chunk.set(step.outputs[1], Values::F32(hidden));
-                    // Its range is that of all steps, found above.
+                    // Its values are the output's; the cell's range is that of all steps, found above.
+                    chunk.values[step.outputs[1]] = Some(Values::F32(hidden));
                     chunk.values[step.outputs[2]] = Some(Values::F32(cell));
                     Values::F32(y)
                 }
