@@ -84,7 +84,6 @@ fn run(device: &Cpu, program: &Program) {
         let sample = n * graph.tensors[id].dtype.size();
         let (first, rest) = values.bytes().split_at(sample);
         for other in rest.chunks_exact(sample) {
-            // Float products may differ between chunks of other sizes only in nothing: they are equal, too.
             assert!(first == other, "{} differs by sample", graph.describe(id));
         }
     }
@@ -184,22 +183,22 @@ fn har() -> Model {
 
 #[test]
 fn every_operator_float() {
-    attack("float", &tiny::all_operators(), 1, 6000);
+    attack("float", &tiny::all_operators(), 1, 4000);
 }
 
 #[test]
 fn every_operator_int8() {
     let float = tiny::all_operators();
-    attack("int8", &tiny::int8(&float, Io::Float), 2, 5000);
-    attack("uint8", &tiny::int8(&float, Io::Uint8), 3, 1500);
+    attack("int8", &tiny::int8(&float, Io::Float), 2, 3000);
+    attack("uint8", &tiny::int8(&float, Io::Uint8), 3, 1000);
 }
 
 #[test]
 fn har_float() {
-    attack("HAR float", &har(), 4, 150);
+    attack("HAR float", &har(), 4, 80);
 }
 
 #[test]
 fn har_int8() {
-    attack("HAR int8", &tiny::int8(&har(), Io::Float), 5, 80);
+    attack("HAR int8", &tiny::int8(&har(), Io::Float), 5, 50);
 }
