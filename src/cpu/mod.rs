@@ -1,1 +1,59 @@
-//! (under construction)
+//! Runs programs on the CPU: float, and int8 twice. The plain int8 kernels are the definition of what a quantized
+//! model computes: short loops that follow LiteRT's reference kernels. The fast ones ride on the float GEMM, exactly
+//! (see [`gemm`]), and must equal them bit for bit; tests and `zeropoint verify` hold them to it.
+//!
+//! Work is split over threads by samples: each thread takes a chunk of samples through the whole graph, so that
+//! activations stay in its cache and no thread waits for another.
+
+mod add;
+mod conv;
+mod fully_connected;
+pub(crate) mod gemm;
+mod lstm;
+mod math;
+mod mean;
+mod quantize;
+mod session;
+mod softmax;
+mod strided_slice;
+
+use crate::kernel::{Device, DeviceError, Program, Session, SessionConfig};
+
+/// The processor of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cpu {
+    plain: bool,
+}
+
+impl Cpu {
+    /// The CPU with its fast kernels.
+    pub fn new() -> Self {
+        Self { plain: false }
+    }
+
+    /// The CPU with the plain integer kernels: slow, and the definition.
+    pub fn definition() -> Self {
+        Self { plain: true }
+    }
+}
+
+impl Device for Cpu {
+    fn name(&self) -> String {
+        let kernels = if self.plain {
+            "plain kernels"
+        } else {
+            "native kernels"
+        };
+        format!("CPU ({} threads, {kernels})", rayon::current_num_threads())
+    }
+
+    fn session<'a>(
+        &'a self,
+        program: &'a Program,
+        config: &SessionConfig,
+    ) -> Result<Box<dyn Session + 'a>, DeviceError> {
+        Ok(Box::new(session::CpuSession::new(
+            program, config, self.plain,
+        )?))
+    }
+}

@@ -56,6 +56,8 @@ pub(super) enum Binding {
     },
     /// The bytes of the model's n-th input before their table makes floats of them, read.
     Fed(usize),
+    /// The key pairs of all ranges, read and written.
+    Keys,
 }
 
 /// Floats whose smallest and largest belong to a tensor that does not itself hold them all: an LSTM's states over
@@ -172,10 +174,9 @@ impl Params {
         self
     }
 
-    /// Appends floats; infinities become the largest finite numbers, as WGSL need not know infinities.
+    /// Appends floats. Infinite bounds are for `bounded` of `shared/bounds.wgsl`, which lets NaN and infinities through.
     pub fn f32(mut self, values: impl IntoIterator<Item = f32>) -> Params {
-        let finite = |x: f32| x.clamp(f32::MIN, f32::MAX).to_le_bytes();
-        self.0.extend(values.into_iter().flat_map(finite));
+        self.0.extend(values.into_iter().flat_map(f32::to_le_bytes));
         self
     }
 

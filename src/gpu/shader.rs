@@ -2,7 +2,9 @@
 //!
 //! An import is replaced by the named file, once in each shader; imported files may import.
 
-use super::{add, conv, copy, fully_connected, lstm, mean, quantize, ranges, softmax, strided_slice};
+use super::{
+    add, conv, copy, fully_connected, lstm, mean, quantize, ranges, softmax, strided_slice,
+};
 use std::collections::BTreeSet;
 
 /// Path below `shaders/` without the extension, and the text.
@@ -28,6 +30,10 @@ const SHARED: &[Source] = &[
     embed!("shared/run"),
     embed!("shared/fixed"),
     embed!("shared/gemmlowp"),
+    embed!("shared/bounds"),
+    embed!("shared/order_key"),
+    embed!("shared/broadcast"),
+    embed!("shared/reduce"),
 ];
 
 /// Every shader that can be launched.
@@ -99,7 +105,11 @@ mod tests {
             let module = naga::front::wgsl::parse_str(&text)
                 .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&text)));
             assert_eq!(
-                module.entry_points.iter().filter(|e| e.name == "main").count(),
+                module
+                    .entry_points
+                    .iter()
+                    .filter(|e| e.name == "main")
+                    .count(),
                 1,
                 "{name} has one entry point `main`"
             );
@@ -116,7 +126,11 @@ mod tests {
     fn an_import_is_taken_once_and_an_unknown_one_is_named() {
         let text = expand("#import shared/run\n#import shared/run\n").unwrap();
         assert_eq!(text.matches("struct Run").count(), 1);
-        assert!(expand("#import shared/nothing\n").unwrap_err().contains("shared/nothing"));
+        assert!(
+            expand("#import shared/nothing\n")
+                .unwrap_err()
+                .contains("shared/nothing")
+        );
         assert!(source("f32/nothing").is_err());
     }
 
@@ -128,7 +142,12 @@ mod tests {
             let folder = folder.unwrap().path();
             for file in std::fs::read_dir(&folder).unwrap() {
                 let path = file.unwrap().path().with_extension("");
-                let parts: Vec<_> = path.iter().rev().take(2).filter_map(|p| p.to_str()).collect();
+                let parts: Vec<_> = path
+                    .iter()
+                    .rev()
+                    .take(2)
+                    .filter_map(|p| p.to_str())
+                    .collect();
                 let name = format!("{}/{}", parts[1], parts[0]);
                 let known = KERNELS.iter().copied().flatten().chain(SHARED);
                 assert!(known.into_iter().any(|(k, _)| *k == name), "{name}");

@@ -407,7 +407,7 @@ impl Import<'_> {
             .get(t.buffer as usize)
             .ok_or_else(|| error(format!("buffer {} does not exist", t.buffer)))?;
         let bytes = buffer.data.as_deref().unwrap_or_default();
-        if bytes.is_empty() {
+        if bytes.is_empty() && elements > 0 {
             return Ok(None);
         }
         if bytes.len() != elements * dtype.size() {

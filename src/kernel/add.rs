@@ -77,54 +77,55 @@ pub(super) fn i8(c: Context<'_>, activation: Activation) -> Result<AddI8, Error>
 fn broadcast(c: Context<'_>, activation: Activation) -> Result<Add, Error> {
     let (a, b, output) = (c.input(0)?, c.input(1)?, c.output(0)?);
     let out = c.shape(output);
-    if out.len() > MAX_RANK {
-        return Err(c.error(format!(
-            "rank {} is more than LiteRT broadcasts ({MAX_RANK})",
-            out.len()
-        )));
-    }
-    let mut dims = [1u32; MAX_RANK];
-    for (d, &size) in dims[MAX_RANK - out.len()..].iter_mut().zip(out) {
-        *d = u32_of(size);
-    }
-    let strides_of = |id: TensorId| -> Result<[u32; MAX_RANK], Error> {
+    // The size of dimension `i` of the output in an operand, whose missing outer dimensions count as 1.
+    let size_in = |id: TensorId, i: usize| {
         let shape = c.shape(id);
-        let mut strides = [0u32; MAX_RANK];
-        let mut step = 1usize;
-        for (back, &size) in shape.iter().rev().enumerate() {
-            let want = out.len().checked_sub(back + 1).map(|i| out[i]);
-            match want {
-                Some(want) if want == size => {}
-                Some(_) if size == 1 => {}
-                _ => {
-                    return Err(c.error(format!("shape {shape:?} does not broadcast to {out:?}")));
-                }
-            }
-            if size != 1 {
-                strides[MAX_RANK - 1 - back] = u32_of(step);
-            }
-            step *= size;
-        }
-        Ok(strides)
+        (i + shape.len())
+            .checked_sub(out.len())
+            .map_or(1, |j| shape[j])
     };
-    let broadcast_shape: Vec<usize> = (0..out.len())
-        .map(|i| {
-            let at = |id: TensorId| {
-                let s = c.shape(id);
-                (i + s.len()).checked_sub(out.len()).map_or(1, |j| s[j])
-            };
-            if at(a) == 1 { at(b) } else { at(a) }
-        })
-        .collect();
-    if broadcast_shape != out {
+    for i in 0..out.len() {
+        let (in_a, in_b) = (size_in(a, i), size_in(b, i));
+        let expected = if in_a == 1 { in_b } else { in_a };
+        if out[i] != expected
+            || (in_b != 1 && in_b != expected)
+            || c.shape(a).len().max(c.shape(b).len()) != out.len()
+        {
+            return Err(c.error(format!(
+                "shapes {:?} and {:?} do not broadcast to {out:?}",
+                c.shape(a),
+                c.shape(b)
+            )));
+        }
+    }
+    let same_shape = c.shape(a) == out && c.shape(b) == out;
+    let wide: Vec<usize> = (0..out.len()).filter(|&i| out[i] != 1).collect();
+    if wide.len() > MAX_RANK && !same_shape {
         return Err(c.error(format!(
-            "its output has shape {out:?}, expected {broadcast_shape:?}"
+            "it broadcasts over {} dimensions, more than {MAX_RANK}",
+            wide.len()
         )));
     }
-    Ok(Add {
-        dims,
-        strides: [strides_of(a)?, strides_of(b)?],
-        same_shape: c.shape(a) == out && c.shape(b) == out,
+    let mut add = Add {
+        dims: [1; MAX_RANK],
+        strides: [[0; MAX_RANK]; 2],
+        same_shape,
         bounds: activation.bounds(),
-    })
+    };
+    if same_shape {
+        add.dims[MAX_RANK - 1] = u32_of(out.iter().product());
+        add.strides = [[0, 0, 0, 0, 0, 1]; 2];
+        return Ok(add);
+    }
+    let mut steps = [1usize; 2];
+    for (back, &i) in wide.iter().rev().enumerate() {
+        let d = MAX_RANK - 1 - back;
+        add.dims[d] = u32_of(out[i]);
+        for (operand, id) in [a, b].into_iter().enumerate() {
+            let size = size_in(id, i);
+            add.strides[operand][d] = if size == 1 { 0 } else { u32_of(steps[operand]) };
+            steps[operand] *= size;
+        }
+    }
+    Ok(add)
 }

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::graph::{Activation, Error};
-use crate::num::{DType, Multiplier};
+use crate::num::DType;
 
 /// Sizes of the product in one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +37,11 @@ pub struct FullyConnectedI8 {
     pub weights: Vec<i8>,
     /// One a unit.
     pub bias: Vec<i32>,
-    /// One a unit.
-    pub multipliers: Vec<Multiplier>,
+    /// One a unit: input scale · weight scale / output scale.
+    ///
+    /// LiteRT's reference kernel multiplies the accumulator by this double and rounds half away from zero, unlike all
+    /// its other int8 kernels, which use a 32-bit multiplier.
+    pub scales: Vec<f64>,
     /// Zero point of the input.
     pub input_zero_point: i32,
     /// Zero point of the output.
@@ -64,32 +67,54 @@ pub(super) fn i8(c: Context<'_>, activation: Activation) -> Result<FullyConnecte
     c.expect_dtype(output, DType::I8)?;
     let (input, output) = (c.affine(c.input(0)?)?, c.affine(output)?);
     let scales = c.weight_scales(filter, shape.units, 0)?;
-    let per_channel = c
-        .tensor(filter)
-        .quantization
-        .as_ref()
-        .is_some_and(|q| q.scales.len() > 1);
-    let multipliers = scales
+    let scales = scales
         .into_iter()
-        .map(|scale| {
-            // LiteRT multiplies the scales in double per channel, but in float per tensor.
-            let product = if per_channel {
-                f64::from(input.scale) * f64::from(scale)
-            } else {
-                f64::from(input.scale * scale)
-            };
-            c.multiplier(product / f64::from(output.scale))
-        })
-        .collect::<Result<_, _>>()?;
+        .map(|scale| f64::from(input.scale) * f64::from(scale) / f64::from(output.scale))
+        .collect();
     Ok(FullyConnectedI8 {
         shape,
         weights: c.i8s(filter)?,
         bias: c.bias_i32(2, shape.units)?,
-        multipliers,
+        scales,
         input_zero_point: input.zero_point,
         output_zero_point: output.zero_point,
         bounds: c.quantized_bounds(activation, output)?,
     })
+}
+
+impl FullyConnectedI8 {
+    /// The output for a finished accumulator.
+    pub fn finish(&self, unit: usize, acc: i32) -> i8 {
+        // The cast saturates where C++ would be undefined.
+        let scaled = ((f64::from(acc) * self.scales[unit]).round() as i32)
+            .saturating_add(self.output_zero_point);
+        scaled.clamp(self.bounds.0, self.bounds.1) as i8
+    }
+
+    /// For devices without doubles: the smallest accumulators that give more than −128, −127, … 126.
+    ///
+    /// The output is −128 plus the number of levels that are ≤ the accumulator. A level that no accumulator reaches is
+    /// left out; as the output grows with the accumulator, such levels are the last ones.
+    pub fn levels(&self, unit: usize) -> Vec<i32> {
+        let above = |acc: i32, q: i32| i32::from(self.finish(unit, acc)) > q;
+        (-128..127)
+            .map_while(|q| {
+                if !above(i32::MAX, q) {
+                    return None;
+                }
+                let (mut low, mut high) = (i64::from(i32::MIN), i64::from(i32::MAX));
+                while low < high {
+                    let middle = low + (high - low).div_euclid(2);
+                    if above(middle as i32, q) {
+                        high = middle
+                    } else {
+                        low = middle + 1
+                    }
+                }
+                Some(low as i32)
+            })
+            .collect()
+    }
 }
 
 fn shape(c: Context<'_>) -> Result<FullyConnected, Error> {

@@ -18,6 +18,7 @@ pub use fully_connected::{FullyConnected, FullyConnectedF32, FullyConnectedI8};
 pub use lstm::{LstmF32, LstmI8, LstmShape};
 pub use mean::{Mean, MeanI8};
 pub use quantize::{Dequantize, Quantize, Requantize};
+pub(crate) use quantize::{from_order_key, order_key};
 pub use softmax::{Softmax, SoftmaxI8};
 pub use strided_slice::Gather;
 

@@ -25,7 +25,7 @@ impl Multiplier {
     /// TFLite's `QuantizeMultiplier`: the nearest multiplier, ties away from zero; below 2⁻³² it becomes 0.
     ///
     /// # Errors
-    /// If `real` is negative, not finite, or so large that the left shift would pass 31 bits.
+    /// If `real` is negative, not finite, or 2^31 or more.
     pub fn new(real: f64) -> Result<Self, BadMultiplier> {
         if !real.is_finite() || real < 0.0 {
             return Err(BadMultiplier(real));
@@ -42,7 +42,7 @@ impl Multiplier {
         if shift < -31 {
             return Ok(Self::default());
         }
-        if shift > 30 {
+        if shift > 31 {
             return Err(BadMultiplier(real));
         }
         Ok(Self {

@@ -1,0 +1,81 @@
+//! ADD with broadcasting.
+
+use super::conv::clamp;
+use crate::kernel::{Add, AddI8};
+
+/// Elements LiteRT's int8 operands gain before they are scaled.
+const LEFT_SHIFT: u32 = 20;
+
+/// Runs `op` on the operand pair of each output element of one sample.
+fn each<A: Copy, R>(shape: &Add, a: &[A], b: &[A], y: &mut [R], op: impl Fn(A, A) -> R) {
+    if shape.same_shape {
+        y.iter_mut()
+            .zip(a)
+            .zip(b)
+            .for_each(|((y, &a), &b)| *y = op(a, b));
+        return;
+    }
+    let rank = shape.dims.len();
+    let mut index = [0u32; 6];
+    let (mut at_a, mut at_b) = (0usize, 0usize);
+    for y in y {
+        *y = op(a[at_a], b[at_b]);
+        // Counts up like an odometer, moving both operands along.
+        for d in (0..rank).rev() {
+            let (step_a, step_b) = (shape.strides[0][d] as usize, shape.strides[1][d] as usize);
+            index[d] += 1;
+            at_a += step_a;
+            at_b += step_b;
+            if index[d] < shape.dims[d] {
+                break;
+            }
+            at_a -= step_a * shape.dims[d] as usize;
+            at_b -= step_b * shape.dims[d] as usize;
+            index[d] = 0;
+        }
+    }
+}
+
+/// One sample of an operand: constants have just one.
+fn sample<T>(x: &[T], sample: usize, samples: usize, constant: bool) -> &[T] {
+    if constant {
+        return x;
+    }
+    let n = x.len() / samples;
+    &x[sample * n..][..n]
+}
+
+/// Float; `constant` tells which operands are the same for all samples.
+pub fn f32(k: &Add, samples: usize, x: [&[f32]; 2], constant: [bool; 2], y: &mut [f32]) {
+    let n = y.len() / samples;
+    for (s, y) in y.chunks_exact_mut(n).enumerate() {
+        let (a, b) = (
+            sample(x[0], s, samples, constant[0]),
+            sample(x[1], s, samples, constant[1]),
+        );
+        each(k, a, b, y, |a, b| a + b);
+    }
+    clamp(y, k.bounds);
+}
+
+/// The definition of the int8 kernel.
+pub fn i8(k: &AddI8, samples: usize, x: [&[i8]; 2], constant: [bool; 2], y: &mut [i8]) {
+    let n = y.len() / samples;
+    let scaled = |q: i8, i: usize| {
+        k.input_multipliers[i].apply((i32::from(q) - k.input_zero_points[i]) << LEFT_SHIFT)
+    };
+    for (s, y) in y.chunks_exact_mut(n).enumerate() {
+        let (a, b) = (
+            sample(x[0], s, samples, constant[0]),
+            sample(x[1], s, samples, constant[1]),
+        );
+        each(&k.shape, a, b, y, |a, b| {
+            let sum = scaled(a, 0).wrapping_add(scaled(b, 1));
+            let q = k
+                .output_multiplier
+                .apply(sum)
+                .saturating_add(k.output_zero_point);
+            q.clamp(k.bounds.0, k.bounds.1) as i8
+        });
+    }
+}

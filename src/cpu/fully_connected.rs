@@ -1,0 +1,68 @@
+//! FULLY_CONNECTED: rows of all samples as one matrix.
+
+use super::conv::{clamp, fold_zero_point};
+use super::gemm::{ExactWeights, matrix, matrix_mut, multiply};
+use crate::kernel::{FullyConnectedF32, FullyConnectedI8};
+
+/// Float.
+pub fn f32(k: &FullyConnectedF32, x: &[f32], y: &mut [f32]) {
+    let (units, depth) = (k.shape.units, k.shape.depth);
+    let rows = x.len() / depth;
+    for row in y.chunks_exact_mut(units) {
+        row.copy_from_slice(&k.bias);
+    }
+    multiply(
+        matrix(x, rows, depth),
+        matrix(&k.weights, units, depth),
+        &mut matrix_mut(y, rows, units),
+        true,
+    );
+    clamp(y, k.bounds);
+}
+
+/// The definition of the int8 kernel.
+pub fn i8(k: &FullyConnectedI8, x: &[i8], y: &mut [i8]) {
+    let (units, depth) = (k.shape.units, k.shape.depth);
+    for (x, y) in x.chunks_exact(depth).zip(y.chunks_exact_mut(units)) {
+        for (unit, (y, w)) in y.iter_mut().zip(k.weights.chunks_exact(depth)).enumerate() {
+            let products = x
+                .iter()
+                .zip(w)
+                .map(|(&x, &w)| (i32::from(x) - k.input_zero_point) * i32::from(w));
+            let acc = products
+                .fold(0i32, i32::wrapping_add)
+                .wrapping_add(k.bias[unit]);
+            *y = k.finish(unit, acc);
+        }
+    }
+}
+
+/// The int8 kernel on float units, exactly.
+#[derive(Debug)]
+pub struct FastFullyConnectedI8 {
+    weights: ExactWeights,
+    bias: Vec<i32>,
+}
+
+impl FastFullyConnectedI8 {
+    /// Converts the weights once.
+    pub fn new(k: &FullyConnectedI8) -> Self {
+        Self {
+            weights: ExactWeights::new(&k.weights, k.shape.units),
+            bias: fold_zero_point(&k.weights, k.shape.depth, &k.bias, k.input_zero_point),
+        }
+    }
+
+    /// Runs all rows in `x`.
+    pub fn run(&self, k: &FullyConnectedI8, x: &[i8], y: &mut [i8]) {
+        let (units, rows) = (k.shape.units, x.len() / k.shape.depth);
+        let floats: Vec<f32> = x.iter().map(|&v| f32::from(v)).collect();
+        let (mut acc, mut scratch) = (Vec::new(), Vec::new());
+        self.weights.multiply(&floats, rows, &mut acc, &mut scratch);
+        for (y, acc) in y.chunks_exact_mut(units).zip(acc.chunks_exact(units)) {
+            for (unit, (y, &acc)) in y.iter_mut().zip(acc).enumerate() {
+                *y = k.finish(unit, acc.wrapping_add(self.bias[unit]));
+            }
+        }
+    }
+}

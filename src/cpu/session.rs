@@ -1,0 +1,461 @@
+//! A program loaded on the CPU.
+
+use super::conv::{self, FastConvI8};
+use super::fully_connected::{self, FastFullyConnectedI8};
+use super::lstm::{self, FastLstmI8};
+use super::{add, mean, quantize, softmax, strided_slice};
+use crate::graph::TensorId;
+use crate::kernel::{
+    DeviceError, Feed, Keep, Kernel, Program, Range, Session, SessionConfig, Step,
+};
+use crate::num::Values;
+use rayon::prelude::*;
+
+/// Activations a thread holds at once, in bytes: enough rows for the products, little enough for a small machine.
+const CHUNK_BYTES: usize = 48 << 20;
+/// Most samples in a chunk: more rows do not make the products faster.
+const CHUNK_SAMPLES: usize = 32;
+/// Most bytes one sample may need: beyond, the model is broken or hostile.
+const SAMPLE_BYTES: usize = 8 << 30;
+
+/// What a fast kernel needs beyond the prepared parameters.
+enum Fast {
+    None,
+    Conv(FastConvI8),
+    FullyConnected(FastFullyConnectedI8),
+    Lstm(FastLstmI8),
+}
+
+/// A program with its converted weights and the results of the last run.
+pub(super) struct CpuSession<'a> {
+    program: &'a Program,
+    feeds: Vec<Feed>,
+    fast: Vec<Fast>,
+    plain: bool,
+    /// For each tensor, whether it is kept after a run.
+    kept: Vec<bool>,
+    /// For each tensor, the step after which it is dead.
+    last_use: Vec<usize>,
+    ranges: Option<Vec<Range>>,
+    chunk: usize,
+    batch: usize,
+    results: Vec<Option<Values>>,
+}
+
+impl<'a> CpuSession<'a> {
+    pub(super) fn new(
+        program: &'a Program,
+        config: &SessionConfig,
+        plain: bool,
+    ) -> Result<Self, DeviceError> {
+        let graph = &program.graph;
+        let bytes = program.bytes_per_sample();
+        if bytes > SAMPLE_BYTES {
+            return Err(DeviceError::OutOfMemory {
+                device: "CPU".into(),
+                what: format!("{bytes} bytes of activations a sample"),
+            });
+        }
+        let mut kept = vec![false; graph.tensors.len()];
+        let keep = match config.keep {
+            Keep::Nothing => Vec::new(),
+            Keep::Outputs => graph.outputs.clone(),
+            Keep::All => program.values(),
+        };
+        keep.into_iter().for_each(|id| kept[id] = true);
+        let mut last_use = vec![0; graph.tensors.len()];
+        for (i, step) in program.steps.iter().enumerate() {
+            step.inputs
+                .iter()
+                .chain(&step.outputs)
+                .for_each(|&id| last_use[id] = i);
+        }
+        let fast = program
+            .steps
+            .iter()
+            .map(|step| match &step.kernel {
+                Kernel::ConvI8(k) if !plain => Fast::Conv(FastConvI8::new(k)),
+                Kernel::FullyConnectedI8(k) if !plain => {
+                    Fast::FullyConnected(FastFullyConnectedI8::new(k))
+                }
+                Kernel::LstmI8(k) if !plain => Fast::Lstm(FastLstmI8::new(k)),
+                _ => Fast::None,
+            })
+            .collect();
+        let threads = rayon::current_num_threads();
+        let fits = (CHUNK_BYTES / bytes.max(1)).clamp(1, CHUNK_SAMPLES);
+        let chunk = config
+            .batch
+            .map_or(fits, |b| b.div_ceil(threads).clamp(1, fits));
+        Ok(Self {
+            program,
+            feeds: config.feeds.clone(),
+            fast,
+            plain,
+            kept,
+            last_use,
+            ranges: config
+                .ranges
+                .then(|| vec![Range::EMPTY; graph.tensors.len()]),
+            chunk,
+            batch: config.batch.unwrap_or(chunk * threads).max(1),
+            results: Vec::new(),
+        })
+    }
+
+    /// Takes samples `first..first + samples` through the graph.
+    fn chunk(&self, first: usize, samples: usize, inputs: &[Values]) -> Chunk {
+        let graph = &self.program.graph;
+        let mut chunk = Chunk {
+            values: graph.tensors.iter().map(|_| None).collect(),
+            ranges: self.ranges.as_ref().map(|r| vec![Range::EMPTY; r.len()]),
+        };
+        for ((&id, feed), values) in graph.inputs.iter().zip(&self.feeds).zip(inputs) {
+            let n = graph.elements(id);
+            let part = slice(values, first * n, samples * n);
+            let value = match (feed, part) {
+                (Feed::Table(table), bytes @ (Values::U8(_) | Values::I8(_))) => Values::F32(
+                    bytes
+                        .bytes()
+                        .iter()
+                        .map(|&b| table[usize::from(b)])
+                        .collect(),
+                ),
+                (_, value) => value,
+            };
+            chunk.set(id, value);
+        }
+        for (i, step) in self.program.steps.iter().enumerate() {
+            self.step(i, step, samples, &mut chunk);
+            for &id in step.inputs.iter().chain(&step.outputs) {
+                if self.last_use[id] == i && !self.kept[id] {
+                    chunk.values[id] = None;
+                }
+            }
+        }
+        chunk
+    }
+
+    fn step(&self, i: usize, step: &Step, samples: usize, chunk: &mut Chunk) {
+        let graph = &self.program.graph;
+        let output = step.outputs[0];
+        let n = samples * graph.elements(output);
+        let dtype = graph.tensors[output].dtype;
+        let value = {
+            let x = |i: usize| {
+                let id = step.inputs[i];
+                let value = chunk.values[id]
+                    .as_ref()
+                    .or(graph.tensors[id].constant.as_ref());
+                value.expect("graph::load checked that every value exists before it is read")
+            };
+            let constant = |i: usize| graph.tensors[step.inputs[i]].constant.is_some();
+            match (&step.kernel, &self.fast[i]) {
+                (Kernel::ConvF32(k), _) => new_f32(n, |y| conv::f32(k, f32s(x(0)), y)),
+                (Kernel::ConvI8(k), Fast::Conv(fast)) => new_i8(n, |y| fast.run(k, i8s(x(0)), y)),
+                (Kernel::ConvI8(k), _) => new_i8(n, |y| conv::i8(k, i8s(x(0)), y)),
+                (Kernel::DepthwiseF32(k), _) => {
+                    new_f32(n, |y| conv::depthwise_f32(k, f32s(x(0)), y))
+                }
+                (Kernel::DepthwiseI8(k), _) if self.plain => {
+                    new_i8(n, |y| conv::depthwise_i8(k, i8s(x(0)), y))
+                }
+                (Kernel::DepthwiseI8(k), _) => {
+                    new_i8(n, |y| conv::depthwise_i8_fast(k, i8s(x(0)), y))
+                }
+                (Kernel::FullyConnectedF32(k), _) => {
+                    new_f32(n, |y| fully_connected::f32(k, f32s(x(0)), y))
+                }
+                (Kernel::FullyConnectedI8(k), Fast::FullyConnected(fast)) => {
+                    new_i8(n, |y| fast.run(k, i8s(x(0)), y))
+                }
+                (Kernel::FullyConnectedI8(k), _) => {
+                    new_i8(n, |y| fully_connected::i8(k, i8s(x(0)), y))
+                }
+                (Kernel::LstmF32(k), _) => {
+                    let state = samples * k.shape.batch * k.shape.cells;
+                    let (mut y, mut hidden, mut cell) =
+                        (vec![0.0; n], vec![0.0; state], vec![0.0; state]);
+                    let mut out = lstm::Output {
+                        output: &mut y,
+                        hidden: &mut hidden,
+                        cell: &mut cell,
+                    };
+                    let range = lstm::f32(k, f32s(x(0)), &mut out);
+                    if let Some(ranges) = &mut chunk.ranges {
+                        ranges[step.outputs[2]] = ranges[step.outputs[2]].merge(range);
+                    }
+                    chunk.set(step.outputs[1], Values::F32(hidden));
+                    // Its range is that of all steps, found above.
+                    chunk.values[step.outputs[2]] = Some(Values::F32(cell));
+                    Values::F32(y)
+                }
+                (Kernel::LstmI8(k), fast) => {
+                    let state = samples * k.shape.batch * k.shape.cells;
+                    let (mut y, mut hidden, mut cell) =
+                        (vec![0; n], vec![0; state], vec![0; state]);
+                    let mut out = lstm::Output {
+                        output: &mut y,
+                        hidden: &mut hidden,
+                        cell: &mut cell,
+                    };
+                    match fast {
+                        Fast::Lstm(fast) => fast.run(k, i8s(x(0)), &mut out),
+                        _ => lstm::i8(k, i8s(x(0)), &mut out),
+                    }
+                    chunk.set(step.outputs[1], Values::I8(hidden));
+                    chunk.set(step.outputs[2], Values::I16(cell));
+                    Values::I8(y)
+                }
+                (Kernel::AddF32(k), _) => new_f32(n, |y| {
+                    add::f32(
+                        k,
+                        samples,
+                        [f32s(x(0)), f32s(x(1))],
+                        [constant(0), constant(1)],
+                        y,
+                    );
+                }),
+                (Kernel::AddI8(k), _) => new_i8(n, |y| {
+                    add::i8(
+                        k,
+                        samples,
+                        [i8s(x(0)), i8s(x(1))],
+                        [constant(0), constant(1)],
+                        y,
+                    );
+                }),
+                (Kernel::MeanF32(k), _) => new_f32(n, |y| mean::f32(k, samples, f32s(x(0)), y)),
+                (Kernel::MeanI8(k), _) => new_i8(n, |y| mean::i8(k, samples, i8s(x(0)), y)),
+                (Kernel::Copy, _) => per_sample(x(0), samples, constant(0)),
+                (Kernel::Gather(k), _) => {
+                    let x = per_sample(x(0), samples, constant(0));
+                    match x {
+                        Values::F32(v) => Values::F32(strided_slice::gather(k, samples, &v)),
+                        Values::I8(v) => Values::I8(strided_slice::gather(k, samples, &v)),
+                        other => Values::U8(strided_slice::gather(k, samples, other.bytes())),
+                    }
+                }
+                (Kernel::SoftmaxF32(k), _) => new_f32(n, |y| softmax::f32(k, f32s(x(0)), y)),
+                (Kernel::SoftmaxI8(k), _) => new_i8(n, |y| softmax::i8(k, i8s(x(0)), y)),
+                (Kernel::Quantize(k), _) => quantize::quantize(k, f32s(x(0)), dtype),
+                (Kernel::Requantize(k), _) => quantize::requantize(k, x(0).bytes(), dtype),
+                (Kernel::Dequantize(k), _) => quantize::dequantize(k, x(0).bytes()),
+            }
+        };
+        chunk.set(output, value);
+    }
+}
+
+/// The values and ranges of one chunk of samples.
+struct Chunk {
+    values: Vec<Option<Values>>,
+    ranges: Option<Vec<Range>>,
+}
+
+impl Chunk {
+    fn set(&mut self, id: TensorId, value: Values) {
+        if let (Some(ranges), Values::F32(v)) = (&mut self.ranges, &value) {
+            ranges[id] = ranges[id].merge(range_of(v));
+        }
+        self.values[id] = Some(value);
+    }
+}
+
+/// Smallest and largest value; NaN anywhere makes both NaN. −0 counts as +0.
+pub(super) fn range_of(values: &[f32]) -> Range {
+    const LANES: usize = 16;
+    let (mut low, mut high, mut poison) = (
+        [f32::INFINITY; LANES],
+        [f32::NEG_INFINITY; LANES],
+        [0.0f32; LANES],
+    );
+    let mut see = |lane: usize, x: f32| {
+        low[lane] = if x < low[lane] { x } else { low[lane] };
+        high[lane] = if x > high[lane] { x } else { high[lane] };
+        // NaN and infinities stay; anything finite adds 0.
+        poison[lane] += x * 0.0;
+    };
+    let chunks = values.chunks_exact(LANES);
+    chunks
+        .remainder()
+        .iter()
+        .enumerate()
+        .for_each(|(lane, &x)| see(lane, x));
+    for chunk in chunks {
+        for (lane, &x) in chunk.iter().enumerate() {
+            see(lane, x);
+        }
+    }
+    let mut range = Range::EMPTY;
+    for lane in 0..LANES {
+        range = range.merge(Range {
+            min: low[lane],
+            max: high[lane],
+        });
+    }
+    let infinite = range.min == f32::NEG_INFINITY || range.max == f32::INFINITY;
+    if !infinite && !values.is_empty() && poison.iter().any(|p| p.is_nan()) {
+        return Range {
+            min: f32::NAN,
+            max: f32::NAN,
+        };
+    }
+    Range {
+        min: range.min + 0.0,
+        max: range.max + 0.0,
+    }
+}
+
+fn new_f32(n: usize, fill: impl FnOnce(&mut [f32])) -> Values {
+    let mut y = vec![0.0; n];
+    fill(&mut y);
+    Values::F32(y)
+}
+
+fn new_i8(n: usize, fill: impl FnOnce(&mut [i8])) -> Values {
+    let mut y = vec![0; n];
+    fill(&mut y);
+    Values::I8(y)
+}
+
+fn f32s(values: &Values) -> &[f32] {
+    match values {
+        Values::F32(v) => v,
+        _ => unreachable!("kernel::prepare checked the types"),
+    }
+}
+
+fn i8s(values: &Values) -> &[i8] {
+    match values {
+        Values::I8(v) => v,
+        _ => unreachable!("kernel::prepare checked the types"),
+    }
+}
+
+/// A part of an array.
+fn slice(values: &Values, from: usize, len: usize) -> Values {
+    match values {
+        Values::F32(v) => Values::F32(v[from..from + len].to_vec()),
+        Values::I8(v) => Values::I8(v[from..from + len].to_vec()),
+        Values::U8(v) => Values::U8(v[from..from + len].to_vec()),
+        Values::I16(v) => Values::I16(v[from..from + len].to_vec()),
+        Values::U16(v) => Values::U16(v[from..from + len].to_vec()),
+        Values::I32(v) => Values::I32(v[from..from + len].to_vec()),
+        Values::U32(v) => Values::U32(v[from..from + len].to_vec()),
+        Values::I64(v) => Values::I64(v[from..from + len].to_vec()),
+    }
+}
+
+/// The operand for every sample: a constant is repeated.
+fn per_sample(values: &Values, samples: usize, constant: bool) -> Values {
+    if !constant {
+        return values.clone();
+    }
+    let mut all = values.clone();
+    (1..samples).for_each(|_| append(&mut all, values.clone()));
+    all
+}
+
+fn append(to: &mut Values, from: Values) {
+    match (to, from) {
+        (Values::F32(a), Values::F32(b)) => a.extend(b),
+        (Values::I8(a), Values::I8(b)) => a.extend(b),
+        (Values::U8(a), Values::U8(b)) => a.extend(b),
+        (Values::I16(a), Values::I16(b)) => a.extend(b),
+        _ => unreachable!("one tensor has one type"),
+    }
+}
+
+impl Session for CpuSession<'_> {
+    fn batch(&self) -> usize {
+        self.batch
+    }
+
+    fn run(&mut self, samples: usize, inputs: &[Values]) -> Result<(), DeviceError> {
+        let starts: Vec<usize> = (0..samples).step_by(self.chunk).collect();
+        let chunks: Vec<Chunk> = starts
+            .into_par_iter()
+            .map(|first| self.chunk(first, self.chunk.min(samples - first), inputs))
+            .collect();
+        self.results = self.kept.iter().map(|_| None).collect();
+        for chunk in chunks {
+            if let (Some(all), Some(ranges)) = (&mut self.ranges, chunk.ranges) {
+                for (id, (a, r)) in all.iter_mut().zip(ranges).enumerate() {
+                    check_finite(self.program, id, r)?;
+                    *a = a.merge(r);
+                }
+            }
+            for ((result, value), kept) in self.results.iter_mut().zip(chunk.values).zip(&self.kept)
+            {
+                match (result, value) {
+                    (Some(result), Some(value)) if *kept => append(result, value),
+                    (result, Some(value)) if *kept => *result = Some(value),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, tensor: TensorId) -> Result<Values, DeviceError> {
+        self.results
+            .get_mut(tensor)
+            .and_then(Option::take)
+            .ok_or_else(|| DeviceError::Failed {
+                device: "CPU".into(),
+                what: format!(
+                    "{} was not kept, or is read twice",
+                    self.program.graph.describe(tensor)
+                ),
+            })
+    }
+
+    fn ranges(&mut self) -> Result<Vec<Option<Range>>, DeviceError> {
+        let ranges = self.ranges.as_ref().ok_or_else(|| DeviceError::Failed {
+            device: "CPU".into(),
+            what: "this session does not gather ranges".into(),
+        })?;
+        Ok(ranges
+            .iter()
+            .map(|&r| (r != Range::EMPTY).then_some(r))
+            .collect())
+    }
+}
+
+fn check_finite(program: &Program, id: TensorId, range: Range) -> Result<(), DeviceError> {
+    if range == Range::EMPTY || (range.min.is_finite() && range.max.is_finite()) {
+        return Ok(());
+    }
+    Err(DeviceError::NotFinite {
+        tensor: format!("{}: {}", program.graph.file, program.graph.describe(id)),
+        what: if range.min.is_nan() || range.max.is_nan() {
+            "NaN"
+        } else {
+            "infinite"
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_see_everything() {
+        let v: Vec<f32> = (0..1000)
+            .map(|i| ((i * 37) % 1000) as f32 - 300.0)
+            .collect();
+        assert_eq!(
+            range_of(&v),
+            Range {
+                min: -300.0,
+                max: 699.0
+            }
+        );
+        assert_eq!(range_of(&[-0.0]).min.to_bits(), 0);
+        assert!(range_of(&[1.0, f32::NAN, 2.0]).min.is_nan());
+        assert_eq!(range_of(&[1.0, f32::INFINITY]).max, f32::INFINITY);
+        assert_eq!(range_of(&[]), Range::EMPTY);
+    }
+}

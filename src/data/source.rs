@@ -1,0 +1,243 @@
+//! Where arrays lie: a whole .npy file, or the stored and deflated members of an .npz (a zip, also zip64).
+//!
+//! An [`Origin`] is found once and can be opened any number of times. Each opening has its own file handle,
+//! so several arrays of one archive are read side by side, and none is ever read as a whole.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::error::Error;
+use super::npy::{self, Header};
+
+/// Deflate cannot shrink by more than this; a member that claims more lies about its size.
+const MAX_DEFLATE_RATIO: u64 = 1032;
+
+/// How a zip member's bytes are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    Stored,
+    /// With the CRC-32 of the inflated bytes.
+    Deflated,
+}
+
+/// Where one array's bytes lie.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub path: PathBuf,
+    /// Name of the array: that of the member without `.npy`, or the file's own stem.
+    pub name: String,
+    offset: u64,
+    kept_bytes: u64,
+    /// Bytes once inflated.
+    bytes: u64,
+    method: Method,
+    crc: Option<u32>,
+}
+
+/// The arrays of a file.
+#[derive(Debug)]
+pub(super) enum Arrays {
+    /// An .npy: one array without a name of its own.
+    Single(Origin),
+    /// An .npz: named arrays.
+    Named(Vec<Origin>),
+}
+
+/// Finds the arrays of an .npz or .npy. The first bytes decide which it is, not the name.
+pub(super) fn find_arrays(path: &Path) -> Result<Arrays, Error> {
+    let io = |source| Error::Io {
+        path: path.into(),
+        source,
+    };
+    let not_arrays = |found: &str| Error::NotAnArrayFile {
+        path: path.into(),
+        found: found.into(),
+    };
+    // Asked before opening: opening a pipe that nobody writes to would wait for ever.
+    let metadata = std::fs::metadata(path).map_err(io)?;
+    if metadata.is_dir() {
+        return Err(not_arrays("it is a folder"));
+    }
+    if !metadata.is_file() {
+        return Err(not_arrays("it is not a regular file"));
+    }
+    let mut file = File::open(path).map_err(io)?;
+    let mut start = Vec::new();
+    file.by_ref().take(6).read_to_end(&mut start).map_err(io)?;
+    if start == npy::MAGIC {
+        let bytes = metadata.len();
+        let name = path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let origin = Origin {
+            path: path.into(),
+            name,
+            offset: 0,
+            kept_bytes: bytes,
+            bytes,
+            method: Method::Stored,
+            crc: None,
+        };
+        return Ok(Arrays::Single(origin));
+    }
+    match start.get(..4) {
+        Some(b"PK\x03\x04" | b"PK\x05\x06") => {
+            members(path, file, metadata.len()).map(Arrays::Named)
+        }
+        _ if start.is_empty() => Err(not_arrays("it is empty")),
+        _ => Err(not_arrays(
+            "its first bytes are neither those of an .npz nor of an .npy",
+        )),
+    }
+}
+
+fn members(path: &Path, file: File, file_bytes: u64) -> Result<Vec<Origin>, Error> {
+    let damaged = |problem: String| Error::Archive {
+        path: path.into(),
+        problem,
+    };
+    let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|error| {
+        damaged(format!(
+            "the archive cannot be read, perhaps it is cut short ({error})"
+        ))
+    })?;
+    let mut arrays = Vec::new();
+    for index in 0..archive.len() {
+        let member = archive
+            .by_index_raw(index)
+            .map_err(|error| damaged(format!("member {index}: {error}")))?;
+        // numpy, too, takes members without this ending for something else than arrays.
+        let Some(name) = member.name().strip_suffix(".npy") else {
+            continue;
+        };
+        let damaged = |problem: &str| Error::Array {
+            path: path.into(),
+            array: name.into(),
+            problem: problem.into(),
+        };
+        if member.encrypted() {
+            return Err(damaged("it is encrypted"));
+        }
+        let method = match member.compression() {
+            zip::CompressionMethod::Stored => Method::Stored,
+            zip::CompressionMethod::Deflated => Method::Deflated,
+            other => {
+                return Err(damaged(&format!(
+                    "it is compressed as {other}; numpy writes stored or deflated"
+                )));
+            }
+        };
+        let (bytes, kept_bytes) = (member.size(), member.compressed_size());
+        let offset = member
+            .data_start()
+            .ok_or_else(|| damaged("its place in the file is not known"))?;
+        if offset
+            .checked_add(kept_bytes)
+            .is_none_or(|end| end > file_bytes)
+        {
+            return Err(damaged(
+                "it is cut short: it goes on past the end of the file",
+            ));
+        }
+        let possible = match method {
+            Method::Stored => bytes == kept_bytes,
+            Method::Deflated => bytes / MAX_DEFLATE_RATIO <= kept_bytes,
+        };
+        if !possible {
+            return Err(damaged(&format!(
+                "{kept_bytes} bytes of the file cannot hold the {bytes} that it claims"
+            )));
+        }
+        let crc = Some(member.crc32());
+        arrays.push(Origin {
+            path: path.into(),
+            name: name.into(),
+            offset,
+            kept_bytes,
+            bytes,
+            method,
+            crc,
+        });
+    }
+    Ok(arrays)
+}
+
+impl Origin {
+    /// An error about this array.
+    pub fn error(&self, problem: impl Into<String>) -> Error {
+        Error::Array {
+            path: self.path.clone(),
+            array: self.name.clone(),
+            problem: problem.into(),
+        }
+    }
+
+    /// Opens the array and reads its header; the bytes that follow are exactly the numbers.
+    pub fn open(&self) -> Result<(Header, Stream), Error> {
+        let io = |source| Error::Io {
+            path: self.path.clone(),
+            source,
+        };
+        let mut file = File::open(&self.path).map_err(io)?;
+        file.seek(SeekFrom::Start(self.offset)).map_err(io)?;
+        let kept = BufReader::with_capacity(1 << 16, file.take(self.kept_bytes));
+        let inner: Box<dyn Read + Send> = match self.method {
+            Method::Stored => Box::new(kept),
+            Method::Deflated => Box::new(flate2::bufread::DeflateDecoder::new(kept)),
+        };
+        let mut stream = Stream {
+            inner,
+            left: self.bytes,
+            crc: self.crc.map(|wanted| (wanted, flate2::Crc::new())),
+        };
+        let header = Header::read(&mut stream).map_err(|problem| self.error(problem))?;
+        let there = self.bytes.saturating_sub(header.length);
+        match header.data_bytes() {
+            Some(bytes) if bytes == there => Ok((header, stream)),
+            Some(bytes) if bytes < there => Err(self.error(format!(
+                "{} bytes follow the {bytes} of shape {:?}; save one array at a time",
+                there - bytes,
+                header.shape
+            ))),
+            _ => Err(self.error(format!(
+                "it is cut short: shape {:?} of {} does not fit the {there} bytes there are",
+                header.shape,
+                header.element.name()
+            ))),
+        }
+    }
+}
+
+/// The bytes of one array, one after the other.
+pub(super) struct Stream {
+    inner: Box<dyn Read + Send>,
+    /// Bytes still to come.
+    left: u64,
+    /// The checksum that belongs to the whole, and that of the bytes so far.
+    crc: Option<(u32, flate2::Crc)>,
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = buffer
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if most == 0 {
+            return Ok(0);
+        }
+        let got = self.inner.read(&mut buffer[..most])?;
+        self.left -= got as u64;
+        if let Some((wanted, crc)) = &mut self.crc {
+            crc.update(&buffer[..got]);
+            if self.left == 0 && crc.sum() != *wanted {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the checksum does not match, the file is damaged",
+                ));
+            }
+        }
+        Ok(got)
+    }
+}

@@ -1,0 +1,492 @@
+//! Adapters and the opened device: creation of buffers and pipelines, submission, and what went wrong.
+
+use super::session::GpuSession;
+use super::shader;
+use crate::kernel::{Device, DeviceError, Program, Session, SessionConfig};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What kind of device an adapter drives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdapterKind {
+    /// A GPU with its own memory.
+    Discrete,
+    /// A GPU that shares the processor's memory.
+    Integrated,
+    /// A GPU behind a virtual machine.
+    Virtual,
+    /// Unknown.
+    Other,
+    /// A software rasterizer on the processor: right results, no speed.
+    Cpu,
+}
+
+/// An adapter as `zeropoint devices` shows it; sizes in bytes.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct AdapterSummary {
+    /// Name that `--device` is matched against.
+    pub name: String,
+    /// Vulkan, Metal or DX12.
+    pub backend: String,
+    /// What it is.
+    pub kind: AdapterKind,
+    /// Driver and its version.
+    pub driver: String,
+    /// Largest buffer.
+    pub max_buffer_size: u64,
+    /// Largest part of a buffer that a shader sees.
+    pub max_storage_buffer_binding_size: u64,
+    /// Memory that the invocations of a workgroup share.
+    pub max_workgroup_memory: u32,
+    /// Storage buffers that one shader may use.
+    pub max_storage_buffers: u32,
+    /// Subgroup operations.
+    pub subgroups: bool,
+    /// Half-precision arithmetic.
+    pub shader_f16: bool,
+    /// 64-bit integers.
+    pub shader_int64: bool,
+    /// Timestamps in command buffers.
+    pub timestamp_queries: bool,
+    /// Matrix units.
+    pub cooperative_matrix: bool,
+}
+
+/// The adapters of this machine, the most capable first.
+pub fn adapters() -> Vec<AdapterSummary> {
+    enumerate().iter().map(summarize).collect()
+}
+
+fn enumerate() -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    // We never dispatch indirectly, and its validation would limit buffers to 4 GiB.
+    descriptor
+        .flags
+        .remove(wgpu::InstanceFlags::VALIDATION_INDIRECT_CALL);
+    let instance = wgpu::Instance::new(descriptor);
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
+    adapters.sort_by_key(|a| kind(&a.get_info()));
+    adapters
+}
+
+fn kind(info: &wgpu::AdapterInfo) -> AdapterKind {
+    match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
+        wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+        wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
+        wgpu::DeviceType::Cpu => AdapterKind::Cpu,
+        wgpu::DeviceType::Other => AdapterKind::Other,
+    }
+}
+
+fn summarize(adapter: &wgpu::Adapter) -> AdapterSummary {
+    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    AdapterSummary {
+        kind: kind(&info),
+        name: info.name,
+        backend: format!("{:?}", info.backend),
+        driver: format!("{} {}", info.driver, info.driver_info)
+            .trim()
+            .to_owned(),
+        max_buffer_size: limits.max_buffer_size,
+        max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
+        max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+        max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        subgroups: features.contains(wgpu::Features::SUBGROUP),
+        shader_f16: features.contains(wgpu::Features::SHADER_F16),
+        shader_int64: features.contains(wgpu::Features::SHADER_INT64),
+        timestamp_queries: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        cooperative_matrix: features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+    }
+}
+
+/// The first thing that went wrong outside of an error scope.
+#[derive(Clone, Default)]
+struct Failure(Arc<Mutex<Option<String>>>);
+
+impl Failure {
+    fn keep_first(&self, what: String) {
+        lock(&self.0).get_or_insert(what);
+    }
+}
+
+/// Locks; a panic of another holder leaves nothing half-done here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What tells one pipeline from another.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct PipelineKey {
+    shader: &'static str,
+    constants: Vec<(&'static str, u64)>,
+    writable: Vec<bool>,
+}
+
+/// A compiled shader and the layout of its bindings.
+#[derive(Clone)]
+pub(super) struct Pipeline {
+    pub compute: wgpu::ComputePipeline,
+    pub layout: wgpu::BindGroupLayout,
+}
+
+/// An opened adapter.
+pub struct Gpu {
+    summary: AdapterSummary,
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) limits: wgpu::Limits,
+    failure: Failure,
+    pipelines: Mutex<HashMap<PipelineKey, Pipeline>>,
+}
+
+impl Gpu {
+    /// Opens the most capable adapter, or the most capable one whose name contains `name`, whatever the case.
+    ///
+    /// # Errors
+    /// If there is no such adapter, or its driver refuses.
+    pub fn open(name: Option<&str>) -> Result<Gpu, DeviceError> {
+        let adapters = enumerate();
+        let wanted = name.unwrap_or_default().to_lowercase();
+        let found = adapters
+            .iter()
+            .find(|a| a.get_info().name.to_lowercase().contains(&wanted));
+        let Some(adapter) = found else {
+            return Err(DeviceError::NotFound(not_found(name, &adapters)));
+        };
+        let summary = summarize(adapter);
+        let limits = adapter.limits();
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("zeropoint"),
+            // The defaults are far below what devices have.
+            required_limits: limits.clone(),
+            ..Default::default()
+        };
+        let (device, queue) =
+            pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
+                DeviceError::Failed {
+                    device: summary.name.clone(),
+                    what: format!("the driver refuses to open it: {e}"),
+                }
+            })?;
+        let failure = Failure::default();
+        let handler = failure.clone();
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
+            handler.keep_first(e.to_string())
+        }));
+        let handler = failure.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                handler.keep_first(format!("the device was lost: {message}"));
+            }
+        });
+        Ok(Gpu {
+            summary,
+            device,
+            queue,
+            limits,
+            failure,
+            pipelines: Mutex::default(),
+        })
+    }
+
+    /// Whether the adapter is a software rasterizer, slower than the CPU device.
+    pub fn is_software(&self) -> bool {
+        self.summary.kind == AdapterKind::Cpu
+    }
+
+    /// What was opened.
+    pub fn summary(&self) -> &AdapterSummary {
+        &self.summary
+    }
+
+    pub(super) fn failed(&self, what: impl Into<String>) -> DeviceError {
+        DeviceError::Failed {
+            device: self.summary.name.clone(),
+            what: what.into(),
+        }
+    }
+
+    fn out_of_memory(&self, what: &str, bytes: u64) -> DeviceError {
+        DeviceError::OutOfMemory {
+            device: self.summary.name.clone(),
+            what: format!("{what} ({bytes} bytes)"),
+        }
+    }
+
+    /// The first error that no scope caught, if there was one.
+    ///
+    /// # Errors
+    /// That error.
+    pub(super) fn check(&self) -> Result<(), DeviceError> {
+        match &*lock(&self.failure.0) {
+            Some(what) => Err(self.failed(what.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Creates a buffer of at least `bytes`.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub(super) fn buffer(
+        &self,
+        what: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, DeviceError> {
+        // Shaders that read whole vectors may touch the last one.
+        let size = bytes.max(1).next_multiple_of(16);
+        if size > self.limits.max_buffer_size
+            || usage.contains(wgpu::BufferUsages::STORAGE)
+                && size > self.limits.max_storage_buffer_binding_size
+        {
+            return Err(self.out_of_memory(what, bytes));
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
+        let error = pollster::block_on(scope.pop());
+        // After a loss allocations fail as well: the loss is the news.
+        self.check()?;
+        match error {
+            Some(_) => Err(self.out_of_memory(what, bytes)),
+            None => Ok(buffer),
+        }
+    }
+
+    /// Creates a storage buffer and fills it; `bytes` are padded with zeros to words.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub(super) fn upload(&self, what: &str, bytes: &[u8]) -> Result<wgpu::Buffer, DeviceError> {
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_DST
+            | wgpu::BufferUsages::COPY_SRC;
+        let buffer = self.buffer(what, bytes.len() as u64, usage)?;
+        self.write(&buffer, bytes);
+        Ok(buffer)
+    }
+
+    /// Writes to the start of a buffer before the next submission; `bytes` are padded with zeros to words.
+    pub(super) fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+        let whole = bytes.len() / 4 * 4;
+        self.queue.write_buffer(buffer, 0, &bytes[..whole]);
+        if whole < bytes.len() {
+            let mut last = [0u8; 4];
+            last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            self.queue.write_buffer(buffer, whole as u64, &last);
+        }
+    }
+
+    /// The pipeline of a shader with these constants; `writable` tells which bindings after the first are written.
+    ///
+    /// # Errors
+    /// If the shader does not compile, by its name.
+    pub(super) fn pipeline(
+        &self,
+        shader: &'static str,
+        constants: &[(&'static str, f64)],
+        writable: Vec<bool>,
+    ) -> Result<Pipeline, DeviceError> {
+        let key = PipelineKey {
+            shader,
+            constants: constants.iter().map(|&(n, v)| (n, v.to_bits())).collect(),
+            writable,
+        };
+        if let Some(pipeline) = lock(&self.pipelines).get(&key) {
+            return Ok(pipeline.clone());
+        }
+        let text = shader::source(shader).map_err(|e| self.failed(e))?;
+        let pipeline = self.compile(shader, text, constants, &key.writable)?;
+        lock(&self.pipelines).insert(key, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    /// Compiles a text with entry point `main`.
+    ///
+    /// # Errors
+    /// If the driver refuses it; the message names the shader.
+    pub(super) fn compile(
+        &self,
+        name: &str,
+        text: String,
+        constants: &[(&str, f64)],
+        writable: &[bool],
+    ) -> Result<Pipeline, DeviceError> {
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let module = self
+            .device
+            .create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(name),
+                source: wgpu::ShaderSource::Wgsl(text.into()),
+            });
+        let entry = |binding: usize, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
+            binding: binding as u32,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let storage = |(i, &writable): (usize, &bool)| {
+            entry(
+                i + 1,
+                wgpu::BufferBindingType::Storage {
+                    read_only: !writable,
+                },
+            )
+        };
+        let entries: Vec<_> = std::iter::once(entry(0, wgpu::BufferBindingType::Uniform))
+            .chain(writable.iter().enumerate().map(storage))
+            .collect();
+        let layout = self
+            .device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some(name),
+                entries: &entries,
+            });
+        let pipeline_layout = self
+            .device
+            .create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(name),
+                bind_group_layouts: &[Some(&layout)],
+                immediate_size: 0,
+            });
+        let compute = self
+            .device
+            .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(name),
+                layout: Some(&pipeline_layout),
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants,
+                    ..Default::default()
+                },
+                cache: None,
+            });
+        let internal = pollster::block_on(internal.pop());
+        let validation = pollster::block_on(validation.pop());
+        // A driver may drop the device instead of reporting an error.
+        let lost = self.check().err().map(|e| e.to_string());
+        let errors = [internal, validation]
+            .into_iter()
+            .flatten()
+            .map(|e| e.to_string());
+        match errors.chain(lost).next() {
+            Some(e) => Err(self.failed(format!("shader {name}: {e}"))),
+            None => Ok(Pipeline { compute, layout }),
+        }
+    }
+
+    /// Submits, and looks at what went wrong so far.
+    ///
+    /// # Errors
+    /// The first error that no scope caught.
+    pub(super) fn submit(
+        &self,
+        encoder: wgpu::CommandEncoder,
+    ) -> Result<wgpu::SubmissionIndex, DeviceError> {
+        let index = self.queue.submit([encoder.finish()]);
+        self.check()?;
+        Ok(index)
+    }
+
+    /// Waits for a submission, or for all.
+    ///
+    /// # Errors
+    /// If the device was lost meanwhile.
+    pub(super) fn wait(
+        &self,
+        submission: Option<wgpu::SubmissionIndex>,
+    ) -> Result<(), DeviceError> {
+        let polled = self.device.poll(wgpu::PollType::Wait {
+            submission_index: submission,
+            timeout: None,
+        });
+        self.check()?;
+        polled
+            .map(|_| ())
+            .map_err(|e| self.failed(format!("waiting for it failed: {e}")))
+    }
+
+    /// Copies the first `bytes` of a buffer to the host; `staging` is kept for the next time.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub(super) fn read(
+        &self,
+        buffer: &wgpu::Buffer,
+        bytes: u64,
+        staging: &mut Option<wgpu::Buffer>,
+    ) -> Result<Vec<u8>, DeviceError> {
+        let fits = staging.take().filter(|s| s.size() >= bytes);
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let target = match fits {
+            Some(target) => target,
+            None => self.buffer("the staging buffer", bytes, usage)?,
+        };
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, 0, &target, 0, bytes);
+        let index = self.submit(encoder)?;
+        let (sender, receiver) = std::sync::mpsc::channel();
+        target.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
+            // The receiver is gone only when waiting failed.
+            let _ = sender.send(result);
+        });
+        self.wait(Some(index))?;
+        match receiver.try_recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => return Err(self.failed(format!("reading back failed: {e}"))),
+            Err(_) => return Err(self.failed("reading back did not finish")),
+        }
+        let values = target
+            .get_mapped_range(0..bytes)
+            .map_err(|e| self.failed(format!("reading back failed: {e}")))?
+            .to_vec();
+        target.unmap();
+        *staging = Some(target);
+        Ok(values)
+    }
+}
+
+/// What to say, and to advise, where no adapter fits.
+fn not_found(name: Option<&str>, adapters: &[wgpu::Adapter]) -> String {
+    match name {
+        Some(name) if !adapters.is_empty() => {
+            let names: Vec<String> = adapters
+                .iter()
+                .map(|a| format!("'{}'", a.get_info().name))
+                .collect();
+            format!(
+                "no adapter's name contains '{name}'; there are {}",
+                names.join(", ")
+            )
+        }
+        _ => "no GPU adapter was found; install a Vulkan driver, or use --device cpu".to_owned(),
+    }
+}
+
+impl Device for Gpu {
+    fn name(&self) -> String {
+        self.summary.name.clone()
+    }
+
+    fn session<'a>(
+        &'a self,
+        program: &'a Program,
+        config: &SessionConfig,
+    ) -> Result<Box<dyn Session + 'a>, DeviceError> {
+        self.check()?;
+        Ok(Box::new(GpuSession::new(self, program, config)?))
+    }
+}

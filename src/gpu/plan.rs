@@ -1,0 +1,170 @@
+//! Decides which buffer holds which tensor, and how many samples fit. Pure: no device here.
+
+use super::launch::{Binding, Launch, words};
+use crate::graph::{Graph, TensorId};
+use crate::kernel::{Keep, Program};
+
+/// Most samples at once: more do not make any device faster.
+const MOST_SAMPLES: usize = 1024;
+
+/// Where everything of a session lies; sizes are words of one sample.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// The buffer of each tensor.
+    pub slot_of: Vec<Option<usize>>,
+    /// Size of each buffer.
+    pub slots: Vec<usize>,
+    /// Size of each scratch buffer, shared by all operators.
+    pub scratch: Vec<usize>,
+    /// Size of the raw bytes of each input that is fed through a table; 0 for the others.
+    pub fed: Vec<usize>,
+}
+
+/// The first and the last stage that uses a tensor.
+#[derive(Clone, Copy)]
+struct Life {
+    first: usize,
+    last: usize,
+    /// Whether it keeps its buffer for the whole session.
+    alone: bool,
+}
+
+/// Plans the launches of the stages: stage 0 feeds the inputs, stage n + 1 is step n.
+pub(super) fn plan(program: &Program, stages: &[Vec<Launch>], keep: Keep) -> Plan {
+    let graph = &program.graph;
+    let mut plan = Plan {
+        slot_of: vec![None; graph.tensors.len()],
+        fed: vec![0; graph.inputs.len()],
+        ..Plan::default()
+    };
+    for launch in stages.iter().flatten() {
+        for binding in &launch.bindings {
+            plan.reserve(graph, binding);
+        }
+    }
+    let lives = lives(program, stages, keep);
+    let size = |id: TensorId| words(graph.elements(id), graph.tensors[id].dtype).max(1);
+    let mut free: Vec<usize> = Vec::new();
+    for stage in 0..stages.len() {
+        let shared =
+            |(id, life): (usize, &Option<Life>)| life.filter(|l| !l.alone).map(|l| (id, l));
+        for (id, _) in lives
+            .iter()
+            .enumerate()
+            .filter_map(shared)
+            .filter(|(_, l)| l.first == stage)
+        {
+            let slot = take(&mut free, &mut plan.slots, size(id));
+            plan.slot_of[id] = Some(slot);
+        }
+        for (id, _) in lives
+            .iter()
+            .enumerate()
+            .filter_map(shared)
+            .filter(|(_, l)| l.last == stage)
+        {
+            free.extend(plan.slot_of[id]);
+        }
+    }
+    for (id, life) in lives.iter().enumerate() {
+        if life.is_some_and(|l| l.alone) {
+            plan.slot_of[id] = Some(plan.slots.len());
+            plan.slots.push(size(id));
+        }
+    }
+    plan
+}
+
+/// The free slot that fits best, else the largest made larger, else a new one.
+fn take(free: &mut Vec<usize>, slots: &mut Vec<usize>, size: usize) -> usize {
+    let fitting = (0..free.len())
+        .filter(|&i| slots[free[i]] >= size)
+        .min_by_key(|&i| slots[free[i]]);
+    let chosen = fitting.or_else(|| (0..free.len()).max_by_key(|&i| slots[free[i]]));
+    let Some(i) = chosen else {
+        slots.push(size);
+        return slots.len() - 1;
+    };
+    let slot = free.swap_remove(i);
+    slots[slot] = slots[slot].max(size);
+    slot
+}
+
+fn lives(program: &Program, stages: &[Vec<Launch>], keep: Keep) -> Vec<Option<Life>> {
+    let graph = &program.graph;
+    let mut lives: Vec<Option<Life>> = vec![None; graph.tensors.len()];
+    // Inputs are written before the first launch.
+    for &id in &graph.inputs {
+        lives[id] = Some(Life {
+            first: 0,
+            last: 0,
+            alone: false,
+        });
+    }
+    for (stage, launches) in stages.iter().enumerate() {
+        for binding in launches.iter().flat_map(|l| &l.bindings) {
+            let (id, written) = match *binding {
+                Binding::Read(id) if graph.is_activation(id) => (id, false),
+                Binding::Write(id) => (id, true),
+                _ => continue,
+            };
+            let life = lives[id].get_or_insert(Life {
+                first: stage,
+                last: stage,
+                // What is read but was never written must stay the zeros that it starts as.
+                alone: graph.tensors[id].variable || !written,
+            });
+            life.last = stage;
+        }
+    }
+    let kept: Vec<TensorId> = match keep {
+        Keep::Nothing => Vec::new(),
+        Keep::Outputs => graph.outputs.clone(),
+        Keep::All => program.values(),
+    };
+    for id in kept.into_iter().filter(|&id| graph.is_activation(id)) {
+        lives[id]
+            .get_or_insert(Life {
+                first: 0,
+                last: 0,
+                alone: true,
+            })
+            .alone = true;
+    }
+    lives
+}
+
+impl Plan {
+    fn reserve(&mut self, graph: &Graph, binding: &Binding) {
+        match *binding {
+            Binding::Scratch {
+                slot,
+                bytes_per_sample,
+            } => {
+                if self.scratch.len() <= slot {
+                    self.scratch.resize(slot + 1, 0);
+                }
+                self.scratch[slot] = self.scratch[slot].max(bytes_per_sample.div_ceil(4));
+            }
+            Binding::Fed(input) => {
+                let elements = graph.elements(graph.inputs[input]);
+                self.fed[input] = words(elements, crate::num::DType::U8);
+            }
+            _ => {}
+        }
+    }
+
+    /// Samples that fit where a buffer may have `largest` bytes and all together should have `budget`; 0 if not one.
+    pub fn batch(&self, largest: u64, budget: u64) -> usize {
+        let sizes = || {
+            self.slots
+                .iter()
+                .chain(&self.scratch)
+                .chain(&self.fed)
+                .map(|&w| 4 * w as u64)
+        };
+        let by_buffer = largest / sizes().max().unwrap_or(0).max(1);
+        let by_budget = (budget / sizes().sum::<u64>().max(1)).max(1);
+        by_buffer.min(by_budget).min(MOST_SAMPLES as u64) as usize
+    }
+}

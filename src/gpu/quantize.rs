@@ -1,0 +1,79 @@
+//! QUANTIZE, DEQUANTIZE and the tables of fed bytes: bindings input, output, parameters with their table.
+
+use super::launch::{Binding, Launch, Op, Params, words};
+use super::shader::{Source, embed};
+use crate::graph::TensorId;
+use crate::kernel::{Dequantize, Quantize, Requantize};
+use crate::num::DType;
+
+pub(super) const SHADERS: &[Source] = &[
+    embed!("any/quantize"),
+    embed!("any/requantize"),
+    embed!("any/dequantize"),
+];
+
+pub(super) fn quantize(op: Op<'_>, k: &Quantize) -> Vec<Launch> {
+    let words = op.output_words();
+    let parameters = Params::default()
+        .u32([
+            op.output_elements() as u32,
+            op.input_stride(0),
+            words as u32,
+        ])
+        .i32([k.qmin, k.output.zero_point])
+        .u32(k.keys.iter().copied())
+        .binding();
+    let bindings = vec![op.read(0), op.write(0), parameters];
+    vec![Launch::linear("any/quantize", words, bindings)]
+}
+
+pub(super) fn requantize(op: Op<'_>, k: &Requantize) -> Vec<Launch> {
+    let words = op.output_words();
+    let table = k
+        .table
+        .chunks_exact(4)
+        .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let parameters = Params::default()
+        .u32([words as u32, op.input_stride(0)])
+        .u32(table)
+        .binding();
+    let bindings = vec![op.read(0), op.write(0), parameters];
+    vec![Launch::linear("any/requantize", words, bindings)]
+}
+
+pub(super) fn dequantize(op: Op<'_>, k: &Dequantize) -> Vec<Launch> {
+    let (elements, stride) = (op.output_elements(), op.input_stride(0));
+    vec![by_table(
+        op.read(0),
+        stride,
+        op.write(0),
+        elements,
+        &k.table,
+    )]
+}
+
+/// Makes floats of the bytes of an input.
+pub(super) fn feed(input: usize, tensor: TensorId, elements: usize, table: &[f32]) -> Launch {
+    let stride = words(elements, DType::U8) as u32;
+    by_table(
+        Binding::Fed(input),
+        stride,
+        Binding::Write(tensor),
+        elements,
+        table,
+    )
+}
+
+fn by_table(
+    input: Binding,
+    stride: u32,
+    output: Binding,
+    elements: usize,
+    table: &[f32],
+) -> Launch {
+    let parameters = Params::default()
+        .u32([elements as u32, stride])
+        .f32(table.iter().copied())
+        .binding();
+    Launch::linear("any/dequantize", elements, vec![input, output, parameters])
+}

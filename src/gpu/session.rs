@@ -1,0 +1,404 @@
+//! A program on the device: buffers, pipelines and bind groups made once; each run records one compute pass.
+
+use super::device::{Gpu, Pipeline};
+use super::launch::{Binding, Launch, Op, words};
+use super::plan::{Plan, plan};
+use super::ranges::{self, Ranges};
+use super::{launches, quantize};
+use crate::graph::TensorId;
+use crate::kernel::{DeviceError, Feed, Keep, Program, Range, Session, SessionConfig};
+use crate::num::{DType, Values};
+use std::collections::HashMap;
+
+/// Bytes of buffers that a session aims at; wgpu does not tell how much memory there is.
+const BUDGET: u64 = 512 << 20;
+/// The same on a software adapter, which takes the computer's own memory.
+const SOFTWARE_BUDGET: u64 = 256 << 20;
+
+/// A dispatch, ready to be recorded.
+struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    bindings: wgpu::BindGroup,
+    workgroups: Box<dyn Fn(usize) -> usize + Send + Sync>,
+}
+
+/// See [`Session`].
+pub(super) struct GpuSession<'a> {
+    gpu: &'a Gpu,
+    program: &'a Program,
+    config: SessionConfig,
+    batch: usize,
+    plan: Plan,
+    ranges: Ranges,
+    buffers: Buffers,
+    dispatches: Vec<Dispatch>,
+    staging: Option<wgpu::Buffer>,
+    /// Samples of the last run.
+    samples: usize,
+    /// The last submission; the one before it is waited for, so that the host does not run away.
+    submitted: Option<wgpu::SubmissionIndex>,
+}
+
+/// Everything that outlives a run and grows with the batch.
+struct Buffers {
+    run: wgpu::Buffer,
+    slots: Vec<wgpu::Buffer>,
+    scratch: Vec<wgpu::Buffer>,
+    fed: Vec<Option<wgpu::Buffer>>,
+    keys: wgpu::Buffer,
+}
+
+impl<'a> GpuSession<'a> {
+    pub fn new(
+        gpu: &'a Gpu,
+        program: &'a Program,
+        config: &SessionConfig,
+    ) -> Result<Self, DeviceError> {
+        let mut ranges = Ranges::default();
+        let stages = stages(program, config, &mut ranges);
+        let plan = plan(program, &stages, config.keep);
+        let budget = if gpu.is_software() {
+            SOFTWARE_BUDGET
+        } else {
+            BUDGET
+        };
+        let largest = gpu
+            .limits
+            .max_storage_buffer_binding_size
+            .min(gpu.limits.max_buffer_size);
+        // One sample that does not fit is reported by the buffer that is too large.
+        let mut batch = config
+            .batch
+            .unwrap_or_else(|| plan.batch(largest, budget))
+            .max(1);
+        let buffers = loop {
+            match Buffers::new(gpu, &plan, &ranges, batch) {
+                Err(DeviceError::OutOfMemory { .. }) if config.batch.is_none() && batch > 1 => {
+                    batch /= 2
+                }
+                other => break other?,
+            }
+        };
+        let mut constants = HashMap::new();
+        let mut dispatches = Vec::new();
+        for launch in stages.into_iter().flatten() {
+            dispatches.push(dispatch(
+                gpu,
+                program,
+                &plan,
+                &buffers,
+                &mut constants,
+                launch,
+            )?);
+        }
+        Ok(GpuSession {
+            gpu,
+            program,
+            config: config.clone(),
+            batch,
+            plan,
+            ranges,
+            buffers,
+            dispatches,
+            staging: None,
+            samples: 0,
+            submitted: None,
+        })
+    }
+
+    fn slot(&self, id: TensorId) -> Option<&wgpu::Buffer> {
+        self.buffers
+            .slots
+            .get(self.plan.slot_of.get(id).copied().flatten()?)
+    }
+
+    /// Writes the data of one input, with the padding of its samples.
+    fn feed(&self, input: usize, samples: usize, values: &Values) -> Result<(), DeviceError> {
+        let graph = &self.program.graph;
+        let id = graph.inputs[input];
+        let elements = graph.elements(id);
+        let raw = self.buffers.fed[input].as_ref();
+        let size = if raw.is_some() {
+            1
+        } else {
+            graph.tensors[id].dtype.size()
+        };
+        if values.len() != samples * elements || values.dtype().size() != size {
+            return Err(self.gpu.failed(format!(
+                "{} got {} values of {} for {samples} samples of {elements}",
+                graph.describe(id),
+                values.len(),
+                values.dtype()
+            )));
+        }
+        if let Some(buffer) = raw.or_else(|| self.slot(id)) {
+            self.gpu
+                .write(buffer, &pad(values.bytes(), elements * size));
+        }
+        Ok(())
+    }
+
+    fn is_kept(&self, id: TensorId) -> bool {
+        match self.config.keep {
+            Keep::Nothing => false,
+            Keep::Outputs => self.program.graph.outputs.contains(&id),
+            Keep::All => self.slot(id).is_some(),
+        }
+    }
+}
+
+impl Session for GpuSession<'_> {
+    fn batch(&self) -> usize {
+        self.batch
+    }
+
+    fn run(&mut self, samples: usize, inputs: &[Values]) -> Result<(), DeviceError> {
+        let expected = self.program.graph.inputs.len();
+        if samples == 0 || samples > self.batch || inputs.len() != expected {
+            return Err(self.gpu.failed(format!(
+                "a run takes 1 to {} samples of {expected} inputs, but got {samples} of {}",
+                self.batch,
+                inputs.len()
+            )));
+        }
+        let run = [samples as u32, 0, 0, 0];
+        self.gpu
+            .write(&self.buffers.run, bytemuck::cast_slice(&run));
+        for (i, values) in inputs.iter().enumerate() {
+            self.feed(i, samples, values)?;
+        }
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for dispatch in &self.dispatches {
+            let groups = (dispatch.workgroups)(samples);
+            let widest = self.gpu.limits.max_compute_workgroups_per_dimension as usize;
+            let x = groups.clamp(1, widest);
+            pass.set_pipeline(&dispatch.pipeline);
+            pass.set_bind_group(0, &dispatch.bindings, &[]);
+            pass.dispatch_workgroups(x as u32, groups.div_ceil(x) as u32, 1);
+        }
+        drop(pass);
+        let index = self.gpu.submit(encoder)?;
+        if let Some(before) = self.submitted.replace(index) {
+            self.gpu.wait(Some(before))?;
+        }
+        self.samples = samples;
+        Ok(())
+    }
+
+    fn read(&mut self, tensor: TensorId) -> Result<Values, DeviceError> {
+        let graph = &self.program.graph;
+        if !self.is_kept(tensor) {
+            return Err(self
+                .gpu
+                .failed(format!("{} was not kept", graph.describe(tensor))));
+        }
+        let dtype = graph.tensors[tensor].dtype;
+        let elements = graph.elements(tensor);
+        let bytes = match (self.slot(tensor), &graph.tensors[tensor].constant) {
+            (Some(buffer), _) => {
+                let bytes = 4 * (words(elements, dtype) * self.samples) as u64;
+                let buffer = buffer.clone();
+                strip(
+                    self.gpu.read(&buffer, bytes, &mut self.staging)?,
+                    elements * dtype.size(),
+                )
+            }
+            // An output that no step computes is the same for every sample.
+            (None, Some(constant)) => constant.bytes().repeat(self.samples),
+            (None, None) => Vec::new(),
+        };
+        typed(bytes, dtype).ok_or_else(|| {
+            self.gpu.failed(format!(
+                "{} is {dtype}, which is not computed",
+                graph.describe(tensor)
+            ))
+        })
+    }
+
+    fn ranges(&mut self) -> Result<Vec<Option<Range>>, DeviceError> {
+        if !self.config.ranges {
+            return Err(self.gpu.failed("ranges were not asked for"));
+        }
+        let bytes = 8 * self.ranges.len() as u64;
+        if bytes == 0 {
+            return Ok(vec![None; self.program.graph.tensors.len()]);
+        }
+        let keys = self
+            .gpu
+            .read(&self.buffers.keys, bytes, &mut self.staging)?;
+        let keys: Vec<u32> = bytemuck::pod_collect_to_vec(&keys);
+        self.ranges.decode(&self.program.graph, &keys)
+    }
+}
+
+/// The launches of feeding and of every step, each followed by the reductions of what it wrote.
+fn stages(program: &Program, config: &SessionConfig, ranges: &mut Ranges) -> Vec<Vec<Launch>> {
+    let graph = &program.graph;
+    let mut feeding = Vec::new();
+    for (i, &id) in graph.inputs.iter().enumerate() {
+        if let Some(Feed::Table(table)) = config.feeds.get(i) {
+            feeding.push(quantize::feed(i, id, graph.elements(id), table));
+        }
+        if config.ranges && graph.tensors[id].dtype == DType::F32 {
+            feeding.push(ranges.reduce(id, Binding::Read(id), graph.elements(id)));
+        }
+    }
+    let mut stages = vec![feeding];
+    for step in &program.steps {
+        let op = Op {
+            graph,
+            step,
+            ranges: config.ranges,
+        };
+        let mut stage = launches(op);
+        if config.ranges {
+            let reductions = ranges.after(graph, step, &stage);
+            stage.extend(reductions);
+        }
+        stages.push(stage);
+    }
+    stages
+}
+
+impl Buffers {
+    fn new(gpu: &Gpu, plan: &Plan, ranges: &Ranges, batch: usize) -> Result<Buffers, DeviceError> {
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_DST
+            | wgpu::BufferUsages::COPY_SRC;
+        let sized = |what: &str, words: usize| {
+            let what = format!("{what} of {batch} samples");
+            let bytes = (4 * words as u64).saturating_mul(batch as u64);
+            gpu.buffer(&what, bytes, usage)
+        };
+        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let keys = ranges::EMPTY.repeat(ranges.len().max(1));
+        Ok(Buffers {
+            run: gpu.buffer("the run parameters", 16, uniform)?,
+            slots: plan
+                .slots
+                .iter()
+                .map(|&w| sized("the tensors", w))
+                .collect::<Result<_, _>>()?,
+            scratch: plan
+                .scratch
+                .iter()
+                .map(|&w| sized("scratch space", w))
+                .collect::<Result<_, _>>()?,
+            fed: plan
+                .fed
+                .iter()
+                .map(|&w| (w > 0).then(|| sized("the input", w)).transpose())
+                .collect::<Result<_, _>>()?,
+            keys: gpu.upload("the ranges", bytemuck::cast_slice(&keys))?,
+        })
+    }
+}
+
+/// Compiles a launch and binds its buffers; `constants` are the constant operands that are already on the device.
+fn dispatch(
+    gpu: &Gpu,
+    program: &Program,
+    plan: &Plan,
+    buffers: &Buffers,
+    constants: &mut HashMap<TensorId, wgpu::Buffer>,
+    launch: Launch,
+) -> Result<Dispatch, DeviceError> {
+    let graph = &program.graph;
+    let writable = |b: &Binding| {
+        matches!(
+            b,
+            Binding::Write(_) | Binding::Scratch { .. } | Binding::Keys
+        )
+    };
+    let Pipeline { compute, layout } = gpu.pipeline(
+        launch.shader,
+        &launch.constants,
+        launch.bindings.iter().map(writable).collect(),
+    )?;
+    let mut bound = vec![buffers.run.clone()];
+    for binding in &launch.bindings {
+        let missing = || {
+            gpu.failed(format!(
+                "shader {}: {binding:?} has no buffer",
+                launch.shader
+            ))
+        };
+        let buffer = match binding {
+            Binding::Read(id) | Binding::Write(id) => match &graph.tensors[*id].constant {
+                Some(values) => match constants.get(id) {
+                    Some(buffer) => Some(buffer.clone()),
+                    None => {
+                        let buffer = gpu.upload("a constant operand", values.bytes())?;
+                        constants.insert(*id, buffer.clone());
+                        Some(buffer)
+                    }
+                },
+                None => plan.slot_of[*id].and_then(|slot| buffers.slots.get(slot).cloned()),
+            },
+            Binding::Constant(bytes) => Some(gpu.upload(launch.shader, bytes)?),
+            Binding::Scratch { slot, .. } => buffers.scratch.get(*slot).cloned(),
+            Binding::Fed(input) => buffers.fed.get(*input).cloned().flatten(),
+            Binding::Keys => Some(buffers.keys.clone()),
+        };
+        bound.push(buffer.ok_or_else(missing)?);
+    }
+    let entries: Vec<_> = bound
+        .iter()
+        .enumerate()
+        .map(|(i, buffer)| wgpu::BindGroupEntry {
+            binding: i as u32,
+            resource: buffer.as_entire_binding(),
+        })
+        .collect();
+    let bindings = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some(launch.shader),
+        layout: &layout,
+        entries: &entries,
+    });
+    gpu.check()?;
+    Ok(Dispatch {
+        pipeline: compute,
+        bindings,
+        workgroups: launch.workgroups,
+    })
+}
+
+/// Starts every sample at a word.
+fn pad(bytes: &[u8], sample: usize) -> std::borrow::Cow<'_, [u8]> {
+    if sample % 4 == 0 {
+        return bytes.into();
+    }
+    let zeros = [0u8; 3];
+    let gap = &zeros[..sample.next_multiple_of(4) - sample];
+    bytes
+        .chunks(sample)
+        .flat_map(|s| [s, gap])
+        .flatten()
+        .copied()
+        .collect()
+}
+
+/// Takes the padding out again.
+fn strip(bytes: Vec<u8>, sample: usize) -> Vec<u8> {
+    if sample % 4 == 0 {
+        return bytes;
+    }
+    bytes
+        .chunks(sample.next_multiple_of(4))
+        .flat_map(|s| &s[..sample])
+        .copied()
+        .collect()
+}
+
+/// The bytes of a tensor as what they are; `None` for types that no kernel computes.
+fn typed(bytes: Vec<u8>, dtype: DType) -> Option<Values> {
+    Some(match dtype {
+        DType::F32 => Values::F32(bytemuck::pod_collect_to_vec(&bytes)),
+        DType::I8 => Values::I8(bytemuck::pod_collect_to_vec(&bytes)),
+        DType::U8 => Values::U8(bytes),
+        DType::I16 => Values::I16(bytemuck::pod_collect_to_vec(&bytes)),
+        DType::I32 => Values::I32(bytemuck::pod_collect_to_vec(&bytes)),
+        _ => return None,
+    })
+}

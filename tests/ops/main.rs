@@ -1,0 +1,195 @@
+//! Every operator against LiteRT's reference kernels: models of one operator (and a few of several) over seeded grids,
+//! made and run by `tests/litert/generate.py`; every integer of every tensor must be equal on every device.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use zeropoint::graph;
+use zeropoint::kernel::{self, Feed, Keep, Program, SessionConfig};
+use zeropoint::model;
+use zeropoint::num::Values;
+
+#[derive(serde::Deserialize)]
+struct Case {
+    op: String,
+    case: String,
+    model: String,
+    data: String,
+    what: String,
+}
+
+/// The folder with the cases, made once a run of this binary.
+fn cases() -> Option<&'static (PathBuf, Vec<Case>)> {
+    static CASES: OnceLock<Option<(PathBuf, Vec<Case>)>> = OnceLock::new();
+    CASES
+        .get_or_init(|| {
+            let folder = support::root().join("target/litert-cases");
+            let output = Command::new(support::python()?)
+                .arg(support::root().join("tests/litert/generate.py"))
+                .arg(&folder)
+                .output()
+                .unwrap();
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            let index = std::fs::read_to_string(folder.join("index.json")).unwrap();
+            Some((folder, serde_json::from_str(&index).unwrap()))
+        })
+        .as_ref()
+}
+
+/// How far floats may be apart: a few roundings at the size of the largest intermediate value.
+fn tolerance(expected: &[f32]) -> f32 {
+    let largest = expected.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    2e-5 * largest.max(1e-3)
+}
+
+/// What differs, or nothing.
+fn compare(got: &Values, want: &Values) -> Option<String> {
+    match (got, want) {
+        (Values::F32(a), Values::F32(b)) => {
+            let limit = tolerance(b);
+            let worst = a
+                .iter()
+                .zip(b)
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f32::max);
+            (a.len() != b.len() || worst.is_nan() || worst > limit)
+                .then(|| format!("floats differ by {worst}, limit {limit}"))
+        }
+        _ if got == want => None,
+        _ => {
+            let bytes = got.bytes().iter().zip(want.bytes());
+            let differ = bytes.filter(|(a, b)| a != b).count();
+            Some(format!(
+                "{} {} against {} {}: {differ} bytes differ",
+                got.len(),
+                got.dtype(),
+                want.len(),
+                want.dtype()
+            ))
+        }
+    }
+}
+
+fn run(
+    program: &Program,
+    case: &Case,
+    arrays: &std::collections::BTreeMap<String, support::Array>,
+) -> Vec<String> {
+    let graph = &program.graph;
+    let inputs: Vec<Values> = (0..graph.inputs.len())
+        .map(|i| arrays[&format!("input_{i}")].values.clone())
+        .collect();
+    let samples = arrays["input_0"].shape[0];
+    let config = SessionConfig {
+        batch: None,
+        keep: Keep::All,
+        ranges: false,
+        feeds: vec![Feed::Direct; inputs.len()],
+    };
+    let mut failures = Vec::new();
+    for device in support::devices() {
+        let mut fail = |what: String| {
+            failures.push(format!(
+                "{}/{} ({}) on {}: {what}",
+                case.op,
+                case.case,
+                case.what,
+                device.name()
+            ))
+        };
+        let mut session = match device.session(program, &config) {
+            Ok(session) => session,
+            Err(error) => {
+                fail(error.to_string());
+                continue;
+            }
+        };
+        if let Err(error) = session.run(samples, &inputs) {
+            fail(error.to_string());
+            continue;
+        }
+        for (name, want) in arrays {
+            let Some(id) = name.strip_prefix("tensor_") else {
+                continue;
+            };
+            let id: usize = id.parse().unwrap();
+            match session.read(id) {
+                Ok(got) => {
+                    if let Some(difference) = compare(&got, &want.values) {
+                        fail(format!("{}: {difference}", graph.describe(id)));
+                    }
+                }
+                Err(error) => fail(error.to_string()),
+            }
+        }
+    }
+    failures
+}
+
+/// Runs all cases of one operator. `refused` names the cases that zeropoint refuses by design, with a reason.
+fn judge(op: &str, refused: &[(&str, &str)]) {
+    let Some((folder, cases)) = cases() else {
+        return;
+    };
+    let (mut failures, mut ran) = (Vec::new(), 0);
+    for case in cases.iter().filter(|c| c.op == op) {
+        let path = folder.join(&case.model);
+        let model = model::read(&path).unwrap();
+        let program = graph::load(&model, &case.model).and_then(kernel::prepare);
+        let by_design = refused.iter().find(|(part, _)| case.case.contains(part));
+        match (program, by_design) {
+            (Ok(_), Some((part, _))) => failures.push(format!(
+                "{}: runs, but '{part}' should be refused",
+                case.case
+            )),
+            (Err(_), Some(_)) => {}
+            (Err(error), None) => failures.push(format!("{}: {error}", case.case)),
+            (Ok(program), None) => {
+                failures.extend(run(
+                    &program,
+                    case,
+                    &support::read_npz(&folder.join(&case.data)),
+                ));
+                ran += 1;
+            }
+        }
+    }
+    assert!(ran > 0, "no case of {op} ran");
+    let shown: Vec<&String> = failures.iter().take(12).collect();
+    assert!(
+        failures.is_empty(),
+        "{} of {ran} cases of {op} differ:\n{shown:#?}",
+        failures.len()
+    );
+}
+
+const TANH: (&str, &str) = ("act_tanh", "LiteRT takes a fused TANH and ignores it");
+const INT16: (&str, &str) = ("int16", "16-bit activations come with the 16x8 scheme");
+
+macro_rules! ops {
+    ($($name:ident: $refused:expr;)*) => {
+        $(#[test] fn $name() { judge(stringify!($name), &$refused); })*
+    };
+}
+
+ops! {
+    add: [TANH];
+    chain: [];
+    conv_2d: [TANH];
+    depthwise_conv_2d: [TANH];
+    dequantize: [INT16];
+    fully_connected: [("weight_zp", "weights with a zero point, which no converter writes for int8")];
+    mean: [];
+    quantize: [INT16];
+    reshape: [];
+    softmax: [];
+    strided_slice: [];
+    unidirectional_sequence_lstm: [];
+}

@@ -1,0 +1,113 @@
+//! What several integration tests share: where things are, npz files, devices.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "every test binary uses its own part; a test may panic"
+)]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use zeropoint::cpu::Cpu;
+use zeropoint::gpu::Gpu;
+use zeropoint::kernel::Device;
+use zeropoint::num::Values;
+
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The Python that has `ai-edge-litert`, or `None` with a loud word; an error where it is required.
+pub fn python() -> Option<PathBuf> {
+    let path = std::env::var_os("ZEROPOINT_PYTHON")
+        .map_or_else(|| root().join(".venv/bin/python"), PathBuf::from);
+    let probe = Command::new(&path)
+        .args(["-c", "import ai_edge_litert.interpreter, numpy"])
+        .output();
+    if probe.is_ok_and(|o| o.status.success()) {
+        return Some(path);
+    }
+    let hint = format!(
+        "no Python with ai-edge-litert at {}; ./zp test sets it up",
+        path.display()
+    );
+    assert!(
+        std::env::var_os("ZEROPOINT_REQUIRE_LITERT").is_none(),
+        "{hint}"
+    );
+    eprintln!("SKIPPED: {hint}");
+    None
+}
+
+/// The folder of development models, or `None` with a loud word.
+pub fn shared() -> Option<PathBuf> {
+    let path = std::env::var_os("ZEROPOINT_SHARED")
+        .map_or_else(|| root().join("../shared"), PathBuf::from);
+    if path.join("models").is_dir() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: no development models at {}", path.display());
+    None
+}
+
+/// The GPU, or `None` with a loud word; an error where it is required.
+pub fn gpu() -> Option<Gpu> {
+    match Gpu::open(None) {
+        Ok(gpu) => Some(gpu),
+        Err(error) => {
+            assert!(
+                std::env::var_os("ZEROPOINT_REQUIRE_GPU").is_none(),
+                "a GPU is required: {error}"
+            );
+            eprintln!("SKIPPED: {error}");
+            None
+        }
+    }
+}
+
+/// Every device that is there.
+pub fn devices() -> Vec<Box<dyn Device>> {
+    let mut devices: Vec<Box<dyn Device>> = vec![Box::new(Cpu::definition()), Box::new(Cpu::new())];
+    if let Some(gpu) = gpu() {
+        devices.push(Box::new(gpu));
+    }
+    devices
+}
+
+/// An array of an npz file.
+#[derive(Debug)]
+pub struct Array {
+    pub shape: Vec<usize>,
+    pub values: Values,
+}
+
+/// All arrays of an npz file, by name.
+pub fn read_npz(path: &Path) -> BTreeMap<String, Array> {
+    let mut zip = zip::ZipArchive::new(File::open(path).unwrap()).unwrap();
+    let names: Vec<String> = zip.file_names().map(str::to_owned).collect();
+    names
+        .into_iter()
+        .filter_map(|name| {
+            let file = npyz::NpyFile::new(zip.by_name(&name).unwrap()).unwrap();
+            let shape = file.shape().iter().map(|&d| d as usize).collect();
+            let npyz::DType::Plain(kind) = file.dtype() else {
+                panic!("{name}: a structured array")
+            };
+            let values = match kind.to_string().trim_matches('\'') {
+                "<f4" => Values::F32(file.into_vec().unwrap()),
+                "|i1" => Values::I8(file.into_vec().unwrap()),
+                "|u1" => Values::U8(file.into_vec().unwrap()),
+                "<i2" => Values::I16(file.into_vec().unwrap()),
+                "<i4" => Values::I32(file.into_vec().unwrap()),
+                "<i8" => Values::I64(file.into_vec().unwrap()),
+                _ => return None,
+            };
+            Some((
+                name.trim_end_matches(".npy").to_owned(),
+                Array { shape, values },
+            ))
+        })
+        .collect()
+}
