@@ -10,6 +10,8 @@
 override ALIGNED: bool = true;
 // Whether four channels go into one word; otherwise every element takes a word of its own.
 override PACKED: bool = true;
+// Whether results come from `levels` (FULLY_CONNECTED, which LiteRT rounds in double) and not from multipliers.
+override LEVELS: bool = false;
 
 struct Params {
     in_h: u32,
@@ -45,10 +47,12 @@ struct Params {
 @group(0) @binding(2) var<storage, read> taps: array<vec4<i32>>;
 // [group][quad of k][columns], a component a channel.
 @group(0) @binding(3) var<storage, read> weights: array<vec4<u32>>;
-// [group][columns * 4]: bias, mantissa, shift.
+// [group][columns * 4]: bias, mantissa, shift; or bias, first level, number of levels.
 @group(0) @binding(4) var<storage, read> channels: array<vec4<i32>>;
 @group(0) @binding(5) var<storage, read> input: array<u32>;
 @group(0) @binding(6) var<storage, read_write> output: array<u32>;
+// Ascending for each channel: the smallest sums that give more than -128, -127, ...
+@group(0) @binding(7) var<storage, read> levels: array<i32>;
 
 // [quad of k][row quad]
 var<workgroup> row_tile: array<vec4<u32>, 272>;
@@ -99,8 +103,27 @@ fn dots(a: u32, b: vec4<u32>) -> vec4<i32> {
 
 fn requantize(sum: i32, channel: u32) -> i32 {
     let c = channels[channel];
+    if (LEVELS) {
+        return levels_up_to(sum + c.x, bitcast<u32>(c.y), bitcast<u32>(c.z)) - 128;
+    }
     let y = multiply_by_multiplier(sum + c.x, c.y, c.z);
-    return clamp(y + params.output_zero_point, params.low, params.high);
+    // Far outside of all bounds the first clamp changes nothing but keeps the sum from wrapping.
+    return clamp(clamp(y, -1048576, 1048576) + params.output_zero_point, params.low, params.high);
+}
+
+// How many levels of a channel are not above a sum.
+fn levels_up_to(sum: i32, first: u32, count: u32) -> i32 {
+    var low = 0u;
+    var high = count;
+    while (low < high) {
+        let middle = (low + high) / 2u;
+        if (levels[first + middle] <= sum) {
+            low = middle + 1u;
+        } else {
+            high = middle;
+        }
+    }
+    return bitcast<i32>(low);
 }
 
 // Requantizes and writes four channels of a pixel.

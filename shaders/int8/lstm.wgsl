@@ -67,6 +67,11 @@ fn saturate16(x: i32) -> i32 {
     return clamp(x, -32768, 32767);
 }
 
+// Adds a requantized sum; the inner clamp changes nothing but keeps the sum from wrapping.
+fn add_gate(sum: i32, mantissa: i32, shift: i32, gate: i32) -> i32 {
+    return saturate16(clamp(multiply_by_multiplier(sum, mantissa, shift), -1048576, 1048576) + gate);
+}
+
 // First row of a sequence; its rows follow every time_stride.
 fn first_row(sequence: u32) -> u32 {
     return sequence / params.batch * params.time * params.batch + sequence % params.batch * params.batch_stride;
@@ -91,10 +96,10 @@ fn advance(sequence: u32, cell: u32, step: u32, sums: vec4<i32>) {
     let x = gates[row * cells + cell];
     let m = params.mantissas;
     let s = params.shifts;
-    let i = look_up(LOGISTIC, saturate16(multiply_by_multiplier(sums.x, m.x, s.x) + x.x));
-    let f = look_up(LOGISTIC, saturate16(multiply_by_multiplier(sums.y, m.y, s.y) + x.y));
-    let g = look_up(TANH_GATE, saturate16(multiply_by_multiplier(sums.z, m.z, s.z) + x.z));
-    let o = look_up(LOGISTIC, saturate16(multiply_by_multiplier(sums.w, m.w, s.w) + x.w));
+    let i = look_up(LOGISTIC, add_gate(sums.x, m.x, s.x, x.x));
+    let f = look_up(LOGISTIC, add_gate(sums.y, m.y, s.y, x.y));
+    let g = look_up(TANH_GATE, add_gate(sums.z, m.z, s.z, x.z));
+    let o = look_up(LOGISTIC, add_gate(sums.w, m.w, s.w, x.w));
     let state = (sequence / params.batch * 2u * params.batch + sequence % params.batch) * cells + cell;
     let cell_at = state + params.batch * cells;
     var c = 0;
@@ -109,7 +114,7 @@ fn advance(sequence: u32, cell: u32, step: u32, sums: vec4<i32>) {
     }
     states[cell_at] = c;
     let y = multiply_by_multiplier(o * look_up(TANH_CELL, c), params.hidden_mantissa, params.hidden_shift);
-    let h = clamp(y + params.hidden_zero_point, -128, 127);
+    let h = clamp(clamp(y, -1048576, 1048576) + params.hidden_zero_point, -128, 127);
     hidden[row * cells + cell] = h;
     if (step + 1u == params.time) {
         states[state] = h;

@@ -2,12 +2,9 @@
 //! depthwise one has kernels of its own, in which an invocation owns four channels of a pixel.
 
 use super::launch::{Binding, Launch, Op, Params};
-use super::product::{Io, ProductF32, ProductI8, bounded};
+use super::product::{Finish, Io, ProductF32, ProductI8, bounded};
 use super::shader::{Source, embed};
 use crate::kernel::{ConvF32, ConvI8, ConvShape};
-
-#[cfg(test)]
-mod tests;
 
 pub(super) const SHADERS: &[Source] = &[
     embed!("f32/conv_2d"),
@@ -37,10 +34,12 @@ pub(super) fn i8(op: Op<'_>, k: &ConvI8) -> Vec<Launch> {
         shape: k.shape,
         weights: &k.weights,
         bias: &k.bias,
-        multipliers: &k.multipliers,
         input_zero_point: k.input_zero_point,
-        output_zero_point: k.output_zero_point,
-        bounds: k.bounds,
+        finish: Finish::Multipliers {
+            multipliers: &k.multipliers,
+            output_zero_point: k.output_zero_point,
+            bounds: k.bounds,
+        },
     };
     product.launches(io(op), op.output_words())
 }

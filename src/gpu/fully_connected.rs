@@ -2,12 +2,9 @@
 
 use super::conv::io;
 use super::launch::{Launch, Op};
-use super::product::{ProductF32, ProductI8, plain};
+use super::product::{Finish, ProductF32, ProductI8, plain};
 use super::shader::Source;
 use crate::kernel::{FullyConnectedF32, FullyConnectedI8};
-
-#[cfg(test)]
-mod tests;
 
 /// None of its own: those of CONV_2D.
 pub(super) const SHADERS: &[Source] = &[];
@@ -29,10 +26,8 @@ pub(super) fn i8(op: Op<'_>, k: &FullyConnectedI8) -> Vec<Launch> {
         shape: plain(k.shape.rows, k.shape.depth, k.shape.units),
         weights: &k.weights,
         bias: &k.bias,
-        multipliers: &k.multipliers,
         input_zero_point: k.input_zero_point,
-        output_zero_point: k.output_zero_point,
-        bounds: k.bounds,
+        finish: Finish::Levels(k),
     };
     product.launches(io(op), op.output_words())
 }

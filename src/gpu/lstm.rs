@@ -5,12 +5,9 @@
 //! in the prepared kernel they are stacked (`[gate][cell]`).
 
 use super::launch::{Binding, Launch, Op, Params, Trace};
-use super::product::{Io, Pack, ProductF32, ProductI8, plain};
+use super::product::{Finish, Io, Pack, ProductF32, ProductI8, plain};
 use super::shader::{Source, embed};
 use crate::kernel::{LstmF32, LstmI8, LstmShape};
-
-#[cfg(test)]
-mod tests;
 
 pub(super) const SHADERS: &[Source] = &[embed!("f32/lstm"), embed!("int8/lstm")];
 
@@ -106,11 +103,13 @@ pub(super) fn i8(op: Op<'_>, k: &LstmI8) -> Vec<Launch> {
         shape: plain(rows, shape.input, cells * 4),
         weights: &input_weights,
         bias: &input_bias,
-        multipliers: &multipliers,
         // It is in the bias.
         input_zero_point: 0,
-        output_zero_point: 0,
-        bounds: (i32::from(i16::MIN), i32::from(i16::MAX)),
+        finish: Finish::Multipliers {
+            multipliers: &multipliers,
+            output_zero_point: 0,
+            bounds: (i32::from(i16::MIN), i32::from(i16::MAX)),
+        },
     };
     let io = Io {
         input: op.read(0),
@@ -141,11 +140,15 @@ pub(super) fn i8(op: Op<'_>, k: &LstmI8) -> Vec<Launch> {
         }
     }
     let tables = [&k.logistic, &k.tanh_gate, &k.tanh_cell];
-    let tables = tables.iter().flat_map(|t| t.iter().flat_map(|v| v.to_le_bytes()));
+    let tables = tables
+        .iter()
+        .flat_map(|t| t.iter().flat_map(|v| v.to_le_bytes()));
     let bindings = vec![
         params.binding(),
         Binding::Constant(weights),
-        Params::default().i32(by_cell(&k.recurrent_bias, cells)).binding(),
+        Params::default()
+            .i32(by_cell(&k.recurrent_bias, cells))
+            .binding(),
         Binding::Constant(tables.collect()),
         gates,
         hidden.clone(),
@@ -193,7 +196,14 @@ fn sizes(shape: &LstmShape) -> [u32; 5] {
         (1, shape.time)
     };
     // Sizes of tensors were checked to fit when the graph was loaded.
-    [shape.time, shape.batch, shape.cells, time_stride, batch_stride].map(|n| n as u32)
+    [
+        shape.time,
+        shape.batch,
+        shape.cells,
+        time_stride,
+        batch_stride,
+    ]
+    .map(|n| n as u32)
 }
 
 fn scratch(slot: usize, words: usize) -> Binding {

@@ -6,8 +6,9 @@
 //! multiples of 4. int8 weights lie four k to a word.
 
 use super::launch::{Binding, Launch, Params};
-use crate::kernel::ConvShape;
+use crate::kernel::{ConvShape, FullyConnectedI8};
 use crate::num::Multiplier;
+use std::collections::HashMap;
 
 /// Rows and columns of the tile that a workgroup makes.
 const TILE: usize = 64;
@@ -30,12 +31,22 @@ pub(super) struct ProductI8<'a> {
     pub weights: &'a [i8],
     /// One an output channel.
     pub bias: &'a [i32],
-    /// One an output channel.
-    pub multipliers: &'a [Multiplier],
     pub input_zero_point: i32,
-    pub output_zero_point: i32,
-    /// Bounds of the result.
-    pub bounds: (i32, i32),
+    pub finish: Finish<'a>,
+}
+
+/// How an accumulator becomes a result.
+pub(super) enum Finish<'a> {
+    /// By fixed-point multipliers.
+    Multipliers {
+        /// One an output channel.
+        multipliers: &'a [Multiplier],
+        output_zero_point: i32,
+        /// Bounds of the result.
+        bounds: (i32, i32),
+    },
+    /// As FULLY_CONNECTED does, by comparison with its levels.
+    Levels(&'a FullyConnectedI8),
 }
 
 /// What a product reads and writes.
@@ -114,7 +125,9 @@ impl ProductF32<'_> {
         for_each_k(shape, |ks, group| {
             for k in ks {
                 for channel in padded_channels(shape, group) {
-                    let w = k.zip(channel).map_or(0.0, |(k, c)| self.weights[c * depth + k]);
+                    let w = k
+                        .zip(channel)
+                        .map_or(0.0, |(k, c)| self.weights[c * depth + k]);
                     weights.extend(w.to_le_bytes());
                 }
             }
@@ -140,16 +153,17 @@ impl ProductI8<'_> {
         let shape = &self.shape;
         let params = params(shape, io.in_stride.wrapping_mul(4))
             .u32([u32::from_le_bytes([self.input_zero_point as u8; 4])])
-            .i32([self.output_zero_point, self.bounds.0, self.bounds.1]);
+            .i32(self.finish.params());
         let depth = shape.depth();
+        let (per_channel, levels) = self.finish.tables();
         let mut channels = Params::default();
         for_each_channel(shape, |channel| {
             let words = channel.map_or([0; 4], |c| {
                 // Padding is fed as the zero point, so all weights count.
                 let sum = sum(&self.weights[c * depth..(c + 1) * depth]);
                 let bias = self.bias[c].wrapping_sub(sum.wrapping_mul(self.input_zero_point));
-                let m = self.multipliers[c];
-                [bias, m.mantissa, m.shift, 0]
+                let [first, second] = per_channel[c];
+                [bias, first, second, 0]
             });
             channels = std::mem::take(&mut channels).i32(words);
         });
@@ -157,7 +171,9 @@ impl ProductI8<'_> {
         for_each_k(shape, |ks, group| {
             for channel in padded_channels(shape, group) {
                 for k in ks {
-                    let w = k.zip(channel).map_or(0, |(k, c)| self.weights[c * depth + k]);
+                    let w = k
+                        .zip(channel)
+                        .map_or(0, |(k, c)| self.weights[c * depth + k]);
                     weights.push(w as u8);
                 }
             }
@@ -172,10 +188,15 @@ impl ProductI8<'_> {
                 channels.binding(),
                 io.input,
                 io.output,
+                Params::default().i32(levels).binding(),
             ],
         )
         .with("ALIGNED", f64::from(variant(shape).quads))
         .with("PACKED", f64::from(packed))
+        .with(
+            "LEVELS",
+            f64::from(matches!(self.finish, Finish::Levels(_))),
+        )
     }
 
     /// The launches into an int8 tensor of `words` a sample: two where its channels do not fill words.
@@ -206,6 +227,43 @@ impl ProductI8<'_> {
     }
 }
 
+impl Finish<'_> {
+    /// Output zero point and bounds.
+    fn params(&self) -> [i32; 3] {
+        match *self {
+            Finish::Multipliers {
+                output_zero_point,
+                bounds: (low, high),
+                ..
+            } => [output_zero_point, low, high],
+            // They are in the levels.
+            Finish::Levels(_) => [0; 3],
+        }
+    }
+
+    /// Two words a channel, see the shader, and all levels.
+    fn tables(&self) -> (Vec<[i32; 2]>, Vec<i32>) {
+        match *self {
+            Finish::Multipliers { multipliers, .. } => {
+                let words = multipliers.iter().map(|m| [m.mantissa, m.shift]);
+                (words.collect(), vec![0])
+            }
+            Finish::Levels(k) => {
+                let (mut levels, mut known) = (vec![0], HashMap::new());
+                let places = k.scales.iter().enumerate().map(|(unit, scale)| {
+                    // Weights quantized per tensor share one scale, so one set of levels.
+                    *known.entry(scale.to_bits()).or_insert_with(|| {
+                        let first = levels.len() as i32;
+                        levels.extend(k.levels(unit));
+                        [first, levels.len() as i32 - first]
+                    })
+                });
+                (places.collect(), levels)
+            }
+        }
+    }
+}
+
 /// Packing of integers that take a word each, see `shaders/int8/pack.wgsl`.
 pub(super) struct Pack {
     /// 8 or 16.
@@ -225,8 +283,12 @@ impl Pack {
     pub fn launch(&self, input: Binding, output: Binding) -> Launch {
         let sizes = [self.elements, self.words, self.in_stride, self.in_offset];
         let params = Params::default().u32(sizes.map(|n| n as u32));
-        Launch::linear("int8/pack", self.words, vec![params.binding(), input, output])
-            .with("BITS", f64::from(self.bits))
+        Launch::linear(
+            "int8/pack",
+            self.words,
+            vec![params.binding(), input, output],
+        )
+        .with("BITS", f64::from(self.bits))
     }
 }
 
