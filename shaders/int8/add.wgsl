@@ -29,7 +29,7 @@ fn sum(qa: i32, qb: i32) -> i32 {
     let scaled_a = multiply_by_multiplier((qa - p.zero_point_a) << LEFT_SHIFT, p.mantissa_a, p.shift_a);
     let scaled_b = multiply_by_multiplier((qb - p.zero_point_b) << LEFT_SHIFT, p.mantissa_b, p.shift_b);
     let scaled = multiply_by_multiplier(scaled_a + scaled_b, p.output_mantissa, p.output_shift);
-    return clamp(scaled + p.output_zero_point, p.low, p.high);
+    return with_zero_point(scaled, p.output_zero_point, p.low, p.high);
 }
 
 @compute @workgroup_size(64)

@@ -21,7 +21,7 @@ fn mean(base: u32, output_element: u32) -> i32 {
         let at = first + summand_offset(s);
         sum += byte_of(input[base + (at >> 2u)], at & 3u);
     }
-    return clamp(multiply_by_multiplier(sum, p.mantissa, p.shift) + p.output_zero_point, -128, 127);
+    return with_zero_point(multiply_by_multiplier(sum, p.mantissa, p.shift), p.output_zero_point, -128, 127);
 }
 
 @compute @workgroup_size(64)

@@ -49,6 +49,11 @@ fn multiply_by_multiplier(x: i32, mantissa: i32, shift: i32) -> i32 {
     return rounding_divide_by_pot(doubling_high_mul(x << left, mantissa), right);
 }
 
+// A scaled value with its zero point, as an 8-bit result within bounds. The sum cannot wrap.
+fn with_zero_point(scaled: i32, zero_point: i32, low: i32, high: i32) -> i32 {
+    return clamp(clamp(scaled, -0x40000000, 0x40000000) + zero_point, low, high);
+}
+
 // The signed byte `lane` (0 ... 3) of a word.
 fn byte_of(word: u32, lane: u32) -> i32 {
     return extractBits(bitcast<i32>(word), 8u * lane, 8u);

@@ -7,10 +7,11 @@ fn shift_left_saturating(x: i32, exponent: u32) -> i32 {
     return select(select(x << exponent, I32_MIN, x < -threshold), I32_MAX, x > threshold);
 }
 
-// 1 / (1 + a) as Q0.31 for a in [0, 1), Q0.31, by three Newton steps.
+// 1 / (1 + a) as Q0.31 for a in [0, 1), Q0.31, by three Newton steps; other arguments give the same bits as well.
 fn one_over_one_plus(a: i32) -> i32 {
-    // (a + (2^31 - 1) + 1) / 2
-    let half_denominator = bitcast<i32>((bitcast<u32>(a) + 0x80000000u) >> 1u);
+    // (a + (2^31 - 1) + 1) / 2; only the lowest a makes a negative sum, which is -1.
+    let half_sum = bitcast<i32>((bitcast<u32>(a) + 0x80000000u) >> 1u);
+    let half_denominator = select(half_sum, -1, a == I32_MIN);
     // 48/17 - 32/17 d
     var x = 1515870810 + doubling_high_mul(half_denominator, -1010580540);
     for (var i = 0; i < 3; i++) {

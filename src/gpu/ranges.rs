@@ -90,7 +90,7 @@ impl Ranges {
             if low <= infinite[0] || high >= infinite[1] {
                 let is_nan = low < infinite[0] || high > infinite[1];
                 return Err(DeviceError::NotFinite {
-                    tensor: graph.describe(id),
+                    tensor: format!("{}: {}", graph.file, graph.describe(id)),
                     what: if is_nan { "NaN" } else { "infinite" },
                 });
             }
