@@ -11,3 +11,4 @@ pub mod model;
 pub mod num;
 pub mod quantize;
 pub mod report;
+pub mod stream;

@@ -7,9 +7,11 @@
 mod classification;
 mod distance;
 mod exact_sum;
+mod tensors;
 
 pub use classification::{Cell, ClassMetrics, Classification, Confusion, Metrics};
 pub use distance::{Distance, Figures};
+pub use tensors::Equality;
 
 /// Why something could not be scored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,7 @@ use super::Program;
 use super::quantize::table;
 use crate::graph::TensorId;
 use crate::num::affine::quantize;
-use crate::num::{Affine, DType, Values};
+use crate::num::{Affine, DType, Range, Values};
 
 /// Something that runs programs: the CPU or a GPU.
 pub trait Device {
@@ -68,31 +68,6 @@ pub struct SessionConfig {
     pub ranges: bool,
     /// How each input of the model arrives.
     pub feeds: Vec<Feed>,
-}
-
-/// Smallest and largest value seen.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct Range {
-    /// Smallest.
-    pub min: f32,
-    /// Largest.
-    pub max: f32,
-}
-
-impl Range {
-    /// The range of nothing, neutral in [`Range::merge`].
-    pub const EMPTY: Range = Range {
-        min: f32::INFINITY,
-        max: f32::NEG_INFINITY,
-    };
-
-    /// The range of both.
-    pub fn merge(self, other: Range) -> Range {
-        Range {
-            min: self.min.min(other.min),
-            max: self.max.max(other.max),
-        }
-    }
 }
 
 /// A failure of a device.

@@ -11,9 +11,10 @@ mod quantize;
 mod softmax;
 mod strided_slice;
 
+pub use crate::num::Range;
 pub use add::{Add, AddI8};
 pub use conv::{Conv, ConvF32, ConvI8, ConvShape};
-pub use device::{Device, DeviceError, Feed, Keep, Range, Session, SessionConfig};
+pub use device::{Device, DeviceError, Feed, Keep, Session, SessionConfig};
 pub use fully_connected::{FullyConnected, FullyConnectedF32, FullyConnectedI8};
 pub use lstm::{LstmF32, LstmI8, LstmShape};
 pub use mean::{Mean, MeanI8};

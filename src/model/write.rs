@@ -131,17 +131,17 @@ impl Tree {
             limit,
         };
         let (root, buffers) = writer.model(model, storage)?;
-        let flatbuffer = writer.builder.finish(root, Some(IDENTIFIER));
-
-        // All offsets but the root's are relative, so padding behind the header only moves the root.
-        let total = flatbuffer.len().next_multiple_of(ALIGNMENT);
-        let padding = total - flatbuffer.len();
-        let (header, tables) = flatbuffer.split_at(HEADER);
-        let root = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+        // planus 1.3 puts an identifier before the offset of the root instead of behind it, so it is inserted here. All
+        // offsets but the root's are relative: what is inserted before the tables moves only the root.
+        let flatbuffer = writer.builder.finish(root, None);
+        let (root, tables) = flatbuffer.split_at(4);
+        let total = (HEADER + tables.len()).next_multiple_of(ALIGNMENT);
+        let inserted = total - flatbuffer.len();
+        let root = u32::from_le_bytes([root[0], root[1], root[2], root[3]]) + inserted as u32;
         let mut bytes = Vec::with_capacity(total);
-        bytes.extend_from_slice(&(root + padding as u32).to_le_bytes());
-        bytes.extend_from_slice(&header[4..]);
-        bytes.resize(HEADER + padding, 0);
+        bytes.extend_from_slice(&root.to_le_bytes());
+        bytes.extend_from_slice(&IDENTIFIER);
+        bytes.resize(total - tables.len(), 0);
         bytes.extend_from_slice(tables);
         Ok(Tree {
             bytes,
@@ -308,5 +308,73 @@ impl Writer {
             });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{OperatorCode, Tensor, parse};
+
+    fn model(sizes: &[usize]) -> Model {
+        let buffers = sizes.iter().enumerate().map(|(i, size)| Buffer {
+            data: Some(vec![i as u8 + 1; *size]),
+            ..Buffer::default()
+        });
+        let tensor = |buffer| Tensor {
+            name: Some(format!("tensor {buffer}")),
+            buffer,
+            ..Tensor::default()
+        };
+        let operator = Operator {
+            custom_options: Some(vec![5; 9]),
+            ..Operator::default()
+        };
+        Model {
+            version: 3,
+            operator_codes: Some(vec![OperatorCode::default()]),
+            buffers: Some(std::iter::once(Buffer::default()).chain(buffers).collect()),
+            subgraphs: Some(vec![SubGraph {
+                tensors: Some((1..=sizes.len() as u32).map(tensor).collect()),
+                operators: Some(vec![operator]),
+                ..SubGraph::default()
+            }]),
+            ..Model::default()
+        }
+    }
+
+    #[test]
+    fn data_that_does_not_fit_goes_behind_the_flatbuffer() {
+        let model = model(&[1000, 1, 0, 17, 16, 4000]);
+        let inside = to_bytes(&model).unwrap();
+        assert_eq!(assemble(&model, inside.len() + ALIGNMENT).unwrap(), inside);
+
+        let behind = assemble(&model, 1200).unwrap();
+        assert_ne!(behind, inside);
+        assert_eq!(parse(&behind).unwrap(), model);
+        for (byte, len) in [(1, 1000), (2, 1), (4, 17), (5, 16), (6, 4000)] {
+            let data = vec![byte; len];
+            let aligned = behind
+                .chunks(ALIGNMENT)
+                .enumerate()
+                .find(|(i, _)| behind[i * ALIGNMENT..].starts_with(&data));
+            assert!(aligned.is_some(), "{len} bytes of {byte}");
+        }
+        // Cut off, the file is refused: the data was not found inside the FlatBuffer.
+        assert!(parse(&behind[..behind.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn a_tree_that_does_not_fit_is_refused() {
+        let error = assemble(&model(&[100; 50]), 500).unwrap_err();
+        assert!(matches!(error, Error::DoesNotFit { .. }), "{error}");
+        let mut large = model(&[]);
+        let graph = &mut large.subgraphs.as_mut().unwrap()[0];
+        graph.operators.as_mut().unwrap()[0].custom_options = Some(vec![0; 501]);
+        let error = assemble(&large, 500).unwrap_err();
+        assert!(
+            matches!(&error, Error::DoesNotFit { place } if place == "subgraphs[0].operators[0]"),
+            "{error}"
+        );
     }
 }

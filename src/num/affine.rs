@@ -58,8 +58,11 @@ pub fn symmetric_8bit(largest: f32) -> f32 {
 }
 
 /// Symmetric quantization of one weight: round half away from zero, clamped to `[−127, 127]`.
-pub fn quantize_weight(x: f32, scale: f32) -> i8 {
-    (x / scale).round().clamp(-127.0, 127.0) as i8
+///
+/// `inverse` is 1 / scale in single precision: the converter multiplies where a division would sometimes round
+/// differently.
+pub fn quantize_weight(x: f32, inverse: f32) -> i8 {
+    (x * inverse).round().clamp(-127.0, 127.0) as i8
 }
 
 /// Quantization of one activation as LiteRT's QUANTIZE: half away from zero, then clamped to `[qmin, qmax]`.
@@ -69,11 +72,9 @@ pub fn quantize(x: f32, affine: Affine, qmin: i32, qmax: i32) -> i32 {
     (rounded + i64::from(affine.zero_point)).clamp(i64::from(qmin), i64::from(qmax)) as i32
 }
 
-/// A bias in steps of `scale` as int32, saturating.
+/// A bias in steps of `scale` as int32, saturating; like weights, by the inverse in single precision.
 pub fn quantize_bias(x: f32, scale: f32) -> i32 {
-    (f64::from(x) / f64::from(scale))
-        .round()
-        .clamp(f64::from(i32::MIN), f64::from(i32::MAX)) as i32
+    (x * (1.0 / scale)).round() as i32
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 pub mod affine;
 pub mod fixed;
 pub mod gemmlowp;
+mod range;
 mod values;
 
 pub use affine::Affine;
 pub use fixed::Multiplier;
+pub use range::Range;
 pub use values::{DType, Values};

@@ -128,4 +128,18 @@ impl Values {
             Values::I64(v) => bytemuck::cast_slice(v),
         }
     }
+
+    /// The elements as floats, integers through `real`, which is given each integer.
+    pub fn to_f32(&self, real: impl Fn(i64) -> f32) -> Vec<f32> {
+        match self {
+            Values::F32(v) => v.clone(),
+            Values::I8(v) => v.iter().map(|&x| real(x.into())).collect(),
+            Values::U8(v) => v.iter().map(|&x| real(x.into())).collect(),
+            Values::I16(v) => v.iter().map(|&x| real(x.into())).collect(),
+            Values::U16(v) => v.iter().map(|&x| real(x.into())).collect(),
+            Values::I32(v) => v.iter().map(|&x| real(x.into())).collect(),
+            Values::U32(v) => v.iter().map(|&x| real(x.into())).collect(),
+            Values::I64(v) => v.iter().map(|&x| real(x)).collect(),
+        }
+    }
 }

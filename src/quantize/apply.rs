@@ -1,0 +1,419 @@
+//! Carries a [`Plan`] out on the tree of a file. Tensors keep their numbers and new ones go to the end, so whatever else
+//! names a tensor (signatures, metadata) stays right.
+
+use super::Error;
+use super::plan::{Boundary, ConstantPlan, Intermediates, Io, Plan, Role};
+use crate::graph::{Graph, TensorId};
+use crate::model::{
+    Buffer, BuiltinOperator, Model, Operator, OperatorCode, QuantizationParameters, SubGraph,
+    Tensor, TensorType, builtin_code,
+};
+use crate::num::affine::{quantize, quantize_bias, quantize_weight, symmetric_8bit};
+use crate::num::{Affine, DType, Values};
+use std::collections::{BTreeMap, HashMap};
+
+/// The metadata entry that says how old an interpreter may be.
+const MIN_RUNTIME_VERSION: &str = "min_runtime_version";
+
+/// The quantized model: `model` changed as `plan` says; `graph` must have been made of `model`, and `plan` of `graph`.
+///
+/// # Errors
+/// If the three do not belong together, or the model has several subgraphs.
+pub fn apply(model: &Model, graph: &Graph, plan: &Plan) -> Result<Model, Error> {
+    let mut result = model.clone();
+    let mut subgraphs = result.subgraphs.take().unwrap_or_default();
+    let [subgraph] = subgraphs.as_mut_slice() else {
+        return Err(Error::model(
+            graph,
+            format!(
+                "it has {} subgraphs; only models with one can be quantized",
+                subgraphs.len()
+            ),
+        ));
+    };
+    let mut buffers = Buffers::new(&mut result, subgraph);
+    let mut edit = Edit {
+        graph,
+        plan,
+        tensors: subgraph.tensors.take().unwrap_or_default(),
+        added: BTreeMap::new(),
+    };
+    if edit.tensors.len() != graph.tensors.len() || plan.operators.len() != graph.nodes.len() {
+        return Err(edit.mismatch());
+    }
+    edit.activations()?;
+    for constant in &plan.constants {
+        edit.constant(constant, &mut buffers)?;
+    }
+    for intermediates in &plan.intermediates {
+        edit.intermediates(intermediates);
+    }
+    for (id, tensor) in std::mem::take(&mut edit.added) {
+        if id != edit.tensors.len() {
+            return Err(edit.mismatch());
+        }
+        edit.tensors.push(tensor);
+    }
+    let mut codes = Codes {
+        old: result.operator_codes.take().unwrap_or_default(),
+        new: Vec::new(),
+        numbers: HashMap::new(),
+    };
+    let operators = subgraph.operators.take().unwrap_or_default();
+    subgraph.operators = Some(edit.operators(operators, &mut codes)?);
+    subgraph.tensors = Some(edit.tensors);
+    result.operator_codes = Some(codes.new);
+    raise_runtime_version(&mut result, &mut buffers, plan.min_runtime_version);
+    result.buffers = Some(buffers.list);
+    result.subgraphs = Some(subgraphs);
+    Ok(result)
+}
+
+struct Edit<'a> {
+    graph: &'a Graph,
+    plan: &'a Plan,
+    tensors: Vec<Tensor>,
+    /// To be appended, by number.
+    added: BTreeMap<TensorId, Tensor>,
+}
+
+impl Edit<'_> {
+    fn mismatch(&self) -> Error {
+        Error::model(self.graph, "the plan was made for another model")
+    }
+
+    fn tensor(&mut self, id: TensorId) -> Result<&mut Tensor, Error> {
+        let error = self.mismatch();
+        self.tensors.get_mut(id).ok_or(error)
+    }
+
+    fn activations(&mut self) -> Result<(), Error> {
+        let (graph, plan) = (self.graph, self.plan);
+        let twins: HashMap<TensorId, &Boundary> =
+            plan.boundaries.iter().map(|b| (b.outside, b)).collect();
+        let surface: std::collections::HashSet<TensorId> =
+            graph.inputs.iter().chain(&graph.outputs).copied().collect();
+        for activation in &plan.activations {
+            let (id, affine) = (activation.tensor, activation.affine);
+            let tensor = self.tensor(id)?;
+            if let Some(boundary) = twins.get(&id) {
+                let mut twin = tensor.clone();
+                twin.name = Some(boundary.name.clone());
+                twin.buffer = 0;
+                set_activation(&mut twin, DType::I8, affine);
+                self.added.insert(boundary.inside, twin);
+            }
+            let tensor = self.tensor(id)?;
+            match plan.io {
+                Io::Float if surface.contains(&id) => {}
+                Io::Uint8 if surface.contains(&id) => {
+                    let zero_point = affine.zero_point + 128;
+                    set_activation(
+                        tensor,
+                        DType::U8,
+                        Affine {
+                            zero_point,
+                            ..affine
+                        },
+                    );
+                }
+                _ => set_activation(tensor, activation.dtype, affine),
+            }
+            if tensor.is_variable {
+                tensor.buffer = 0;
+            }
+        }
+        Ok(())
+    }
+
+    fn constant(&mut self, constant: &ConstantPlan, buffers: &mut Buffers) -> Result<(), Error> {
+        let source = self.graph.tensors.get(constant.source);
+        let Some(Values::F32(values)) = source.and_then(|t| t.constant.as_ref()) else {
+            return Err(self.mismatch());
+        };
+        let shape = &self.graph.tensors[constant.source].shape;
+        let fits = match constant.axis {
+            None => constant.scales.len() == 1,
+            Some(axis) => shape.get(axis) == Some(&constant.scales.len()),
+        };
+        if !fits {
+            return Err(self.mismatch());
+        }
+        let step = constant
+            .axis
+            .map_or(values.len(), |axis| shape[axis + 1..].iter().product());
+        let data = integers(constant, values, step);
+        let copy = constant.tensor != constant.source;
+        let mut tensor = if copy {
+            Tensor {
+                name: Some(constant.name.clone()),
+                buffer: 0,
+                ..self.tensor(constant.source)?.clone()
+            }
+        } else {
+            std::mem::take(self.tensor(constant.source)?)
+        };
+        tensor.buffer = buffers.replace(tensor.buffer, data.bytes().to_vec());
+        set_type(&mut tensor, constant.role.dtype());
+        tensor.quantization = Some(parameters(
+            constant.scales.clone(),
+            constant.zero_point,
+            constant.axis.unwrap_or(0),
+        ));
+        if copy {
+            self.added.insert(constant.tensor, tensor);
+        } else {
+            *self.tensor(constant.source)? = tensor;
+        }
+        Ok(())
+    }
+
+    fn intermediates(&mut self, plan: &Intermediates) {
+        for (k, name) in plan.names.iter().enumerate() {
+            let mut tensor = Tensor {
+                name: Some(name.clone()),
+                shape: Some(vec![0]),
+                has_rank: true,
+                ..Tensor::default()
+            };
+            if k == 4 {
+                set_activation(&mut tensor, DType::I8, plan.hidden);
+            }
+            self.added.insert(plan.first + k, tensor);
+        }
+    }
+
+    /// The operators with their new inputs, outputs and versions, and the conversions around them.
+    fn operators(
+        &self,
+        mut operators: Vec<Operator>,
+        codes: &mut Codes,
+    ) -> Result<Vec<Operator>, Error> {
+        let plan = self.plan;
+        if operators.len() != plan.operators.len() {
+            return Err(self.mismatch());
+        }
+        let number = |id: TensorId| i32::try_from(id).map_err(|_| self.mismatch());
+        let mut twins: HashMap<i32, i32> = HashMap::new();
+        for b in &plan.boundaries {
+            twins.insert(number(b.outside)?, number(b.inside)?);
+        }
+        let convert = |b: &Boundary, codes: &mut Codes| -> Result<Operator, Error> {
+            let (outside, inside) = (number(b.outside)?, number(b.inside)?);
+            let (from, to) = if b.at_input {
+                (outside, inside)
+            } else {
+                (inside, outside)
+            };
+            let (code, version) = match b.operator(plan.io) {
+                "DEQUANTIZE" => (BuiltinOperator::Dequantize, 2),
+                _ => (BuiltinOperator::Quantize, 1),
+            };
+            Ok(Operator {
+                opcode_index: codes.builtin(code, version),
+                inputs: Some(vec![from]),
+                outputs: Some(vec![to]),
+                ..Operator::default()
+            })
+        };
+        let mut all = Vec::with_capacity(operators.len() + plan.boundaries.len());
+        for b in plan.boundaries.iter().filter(|b| b.at_input) {
+            all.push(convert(b, codes)?);
+        }
+        for (operator, op) in operators.iter_mut().zip(&plan.operators) {
+            operator.opcode_index = codes
+                .renew(operator.opcode_index, op.version)
+                .ok_or_else(|| self.mismatch())?;
+            let ids = [&mut operator.inputs, &mut operator.outputs];
+            for id in ids.into_iter().flatten().flatten() {
+                *id = twins.get(id).copied().unwrap_or(*id);
+            }
+        }
+        for constant in &plan.constants {
+            for place in &constant.uses {
+                let inputs = operators
+                    .get_mut(place.node)
+                    .and_then(|o| o.inputs.as_mut());
+                let id = inputs.and_then(|inputs| inputs.get_mut(place.input));
+                *id.ok_or_else(|| self.mismatch())? = number(constant.tensor)?;
+            }
+        }
+        for i in &plan.intermediates {
+            let ids = (i.first..i.first + i.names.len())
+                .map(number)
+                .collect::<Result<_, _>>()?;
+            let operator = operators.get_mut(i.node).ok_or_else(|| self.mismatch())?;
+            operator.intermediates = Some(ids);
+        }
+        all.append(&mut operators);
+        for b in plan.boundaries.iter().filter(|b| !b.at_input) {
+            all.push(convert(b, codes)?);
+        }
+        Ok(all)
+    }
+}
+
+/// The constant's integers; the scale changes every `step` elements.
+fn integers(constant: &ConstantPlan, values: &[f32], step: usize) -> Values {
+    let scales = &constant.scales;
+    let channel = |k: usize| k / step % scales.len();
+    let each = |f: &dyn Fn(usize, f32) -> i8| {
+        Values::I8(values.iter().enumerate().map(|(k, &x)| f(k, x)).collect())
+    };
+    match constant.role {
+        Role::Weight => {
+            let mut inverses: Vec<f32> = scales.iter().map(|s| 1.0 / s).collect();
+            let largest = values.iter().fold(0f32, |m, x| m.max(x.abs()));
+            if constant.axis.is_none() && scales[0] == symmetric_8bit(largest) {
+                // The converter does not go through the rounded scale here.
+                inverses[0] = 127.0 / largest;
+            }
+            each(&|k, x| quantize_weight(x, inverses[channel(k)]))
+        }
+        Role::Bias => Values::I32(
+            values
+                .iter()
+                .enumerate()
+                .map(|(k, &x)| quantize_bias(x, scales[channel(k)]))
+                .collect(),
+        ),
+        Role::Operand => {
+            let affine = Affine {
+                scale: scales[0],
+                zero_point: constant.zero_point,
+            };
+            each(&|_, x| quantize(x, affine, -128, 127) as i8)
+        }
+    }
+}
+
+fn set_activation(tensor: &mut Tensor, dtype: DType, affine: Affine) {
+    set_type(tensor, dtype);
+    tensor.quantization = Some(parameters(vec![affine.scale], affine.zero_point, 0));
+}
+
+fn set_type(tensor: &mut Tensor, dtype: DType) {
+    let code = match dtype {
+        DType::I8 => TensorType::Int8,
+        DType::U8 => TensorType::Uint8,
+        DType::I16 => TensorType::Int16,
+        DType::I32 => TensorType::Int32,
+        _ => TensorType::Float32,
+    };
+    tensor.type_ = code as i8;
+}
+
+fn parameters(scales: Vec<f32>, zero_point: i32, axis: usize) -> Box<QuantizationParameters> {
+    Box::new(QuantizationParameters {
+        zero_point: Some(vec![i64::from(zero_point); scales.len()]),
+        scale: Some(scales),
+        quantized_dimension: i32::try_from(axis).unwrap_or_default(),
+        ..QuantizationParameters::default()
+    })
+}
+
+/// The model's buffers, and how often each is named.
+struct Buffers {
+    list: Vec<Buffer>,
+    references: Vec<usize>,
+}
+
+impl Buffers {
+    fn new(model: &mut Model, subgraph: &SubGraph) -> Self {
+        let list = model.buffers.take().unwrap_or_default();
+        let mut references = vec![0; list.len()];
+        let tensors = subgraph.tensors.iter().flatten().map(|t| t.buffer);
+        let metadata = model.metadata.iter().flatten().map(|m| m.buffer);
+        let old_metadata = model.metadata_buffer.iter().flatten().map(|&b| b as u32);
+        for buffer in tensors.chain(metadata).chain(old_metadata) {
+            if let Some(count) = references.get_mut(buffer as usize) {
+                *count += 1;
+            }
+        }
+        Buffers { list, references }
+    }
+
+    /// Puts `data` where only this one reference to `old` sees it.
+    fn replace(&mut self, old: u32, data: Vec<u8>) -> u32 {
+        let buffer = Buffer {
+            data: Some(data),
+            ..Buffer::default()
+        };
+        match self.references.get_mut(old as usize) {
+            // Buffer 0 means no data.
+            Some(1) if old != 0 => {
+                self.list[old as usize] = buffer;
+                old
+            }
+            count => {
+                if let Some(count) = count {
+                    *count = count.saturating_sub(1);
+                }
+                if self.list.is_empty() {
+                    self.list.push(Buffer::default());
+                    self.references.push(0);
+                }
+                self.list.push(buffer);
+                self.references.push(1);
+                (self.list.len() - 1) as u32
+            }
+        }
+    }
+}
+
+/// The list of operator codes, made anew.
+struct Codes {
+    old: Vec<OperatorCode>,
+    new: Vec<OperatorCode>,
+    numbers: HashMap<(i32, Option<String>, i32), u32>,
+}
+
+impl Codes {
+    fn builtin(&mut self, code: BuiltinOperator, version: i32) -> u32 {
+        self.number(code as i32, None, version)
+    }
+
+    /// The place of an old code with at least this version.
+    fn renew(&mut self, old: u32, version: i32) -> Option<u32> {
+        let old = self.old.get(old as usize)?;
+        let (code, name) = (builtin_code(old), old.custom_code.clone());
+        let version = old.version.max(version);
+        Some(self.number(code, name, version))
+    }
+
+    fn number(&mut self, code: i32, name: Option<String>, version: i32) -> u32 {
+        let new = &mut self.new;
+        *self
+            .numbers
+            .entry((code, name.clone(), version))
+            .or_insert_with(|| {
+                new.push(OperatorCode {
+                    // Codes that the old field cannot hold have 127 there.
+                    deprecated_builtin_code: code.clamp(0, 127) as i8,
+                    builtin_code: code,
+                    custom_code: name,
+                    version,
+                });
+                (new.len() - 1) as u32
+            })
+    }
+}
+
+/// Writes the version into the metadata if it is newer than what stands there; a file that says nothing stays so.
+fn raise_runtime_version(model: &mut Model, buffers: &mut Buffers, version: &str) {
+    let entries = model.metadata.iter_mut().flatten();
+    for entry in entries.filter(|m| m.name.as_deref() == Some(MIN_RUNTIME_VERSION)) {
+        let old = buffers.list.get(entry.buffer as usize);
+        let old = old.and_then(|b| b.data.as_deref()).unwrap_or_default();
+        let old = String::from_utf8_lossy(old);
+        if parts(old.trim_end_matches('\0')) < parts(version) {
+            let mut data = version.as_bytes().to_vec();
+            data.resize(data.len().max(16), 0);
+            entry.buffer = buffers.replace(entry.buffer, data);
+        }
+    }
+}
+
+fn parts(version: &str) -> Vec<u32> {
+    version.split('.').map(|p| p.parse().unwrap_or(0)).collect()
+}

@@ -1,0 +1,251 @@
+//! What a quantization will do, as plain data: it can be printed, saved as JSON and compared.
+//!
+//! Tensor numbers below the graph's count are those of the float model and keep their place in the quantized one;
+//! higher numbers are tensors that [`apply`](super::apply()) appends. Operators are numbered as in the float model.
+
+use crate::graph::TensorId;
+use crate::num::{Affine, DType};
+use std::fmt;
+
+/// Type of the quantized model's inputs and outputs, where the float model has float32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Io {
+    /// float32, with QUANTIZE and DEQUANTIZE inside the model.
+    Float,
+    /// int8, no conversion at all.
+    Int8,
+    /// uint8, with a QUANTIZE to or from int8 inside the model.
+    Uint8,
+}
+
+/// Every decision about one model.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Plan {
+    /// Type of inputs and outputs.
+    pub io: Io,
+    /// Float tensors that are fed or computed, and states.
+    pub activations: Vec<ActivationPlan>,
+    /// Float constants; one with different uses is listed once for each of its quantized forms.
+    pub constants: Vec<ConstantPlan>,
+    /// Conversions at the model's inputs and outputs.
+    pub boundaries: Vec<Boundary>,
+    /// Tensors added to LSTMs.
+    pub intermediates: Vec<Intermediates>,
+    /// The model's own operators, in order.
+    pub operators: Vec<OperatorPlan>,
+    /// Oldest TensorFlow Lite that can run the operators at these versions.
+    pub min_runtime_version: &'static str,
+}
+
+/// What becomes of a tensor that is fed, computed or kept as state.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct ActivationPlan {
+    /// Its number.
+    pub tensor: TensorId,
+    /// Its name.
+    pub name: String,
+    /// int8, or int16 for the cell state of an LSTM.
+    pub dtype: DType,
+    /// Scale and zero point.
+    #[serde(flatten)]
+    pub affine: Affine,
+    /// Where they come from.
+    pub why: Why,
+}
+
+/// Where the parameters of an activation come from.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// The range it took in calibration.
+    Range {
+        /// Smallest value.
+        min: f32,
+        /// Largest value.
+        max: f32,
+    },
+    /// The caller gave them.
+    Given,
+    /// Its operator only moves data: those of this tensor.
+    Inherited(TensorId),
+    /// The specification fixes them for its operator.
+    Fixed,
+    /// It is the state behind this output.
+    StateOf(TensorId),
+}
+
+/// A quantized form of a float constant.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct ConstantPlan {
+    /// The float constant.
+    pub source: TensorId,
+    /// The tensor that holds this form: the constant itself, or an added copy where other uses need other forms.
+    pub tensor: TensorId,
+    /// Name of that tensor.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// Dimension along which the scales run; none if there is one scale for all.
+    pub axis: Option<usize>,
+    /// Scales.
+    pub scales: Vec<f32>,
+    /// Zero point of all of them.
+    pub zero_point: i32,
+    /// Scales that were made larger, because the bias would not fit int32 otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub enlarged: Vec<usize>,
+    /// Who reads it.
+    pub uses: Vec<Use>,
+}
+
+/// What a constant is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// int8, symmetric.
+    Weight,
+    /// int32.
+    Bias,
+    /// int8, like an activation.
+    Operand,
+}
+
+/// One input of one operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Use {
+    /// Position in [`Graph::nodes`](crate::graph::Graph::nodes).
+    pub node: usize,
+    /// Position among the operator's inputs.
+    pub input: usize,
+}
+
+/// A conversion between the model's surface and its inside.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Boundary {
+    /// The model's input or output: keeps number and name.
+    pub outside: TensorId,
+    /// Its int8 twin, an added tensor that the operators use instead.
+    pub inside: TensorId,
+    /// Name of the twin.
+    pub name: String,
+    /// Whether it is at an input (QUANTIZE first) or at an output (DEQUANTIZE or QUANTIZE last).
+    pub at_input: bool,
+}
+
+/// The five tensors the integer LSTM kernel wants: four empty ones and the hidden state's parameters.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Intermediates {
+    /// Position in [`Graph::nodes`](crate::graph::Graph::nodes).
+    pub node: usize,
+    /// Number of the first; the others follow it.
+    pub first: TensorId,
+    /// Names.
+    pub names: [String; 5],
+    /// Parameters of the hidden state.
+    pub hidden: Affine,
+}
+
+/// An operator of the quantized model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct OperatorPlan {
+    /// Name.
+    pub name: &'static str,
+    /// Least version of the operator that has the int8 kernel.
+    pub version: i32,
+}
+
+impl Plan {
+    /// The decision about an activation.
+    pub fn activation(&self, id: TensorId) -> Option<&ActivationPlan> {
+        self.activations.iter().find(|a| a.tensor == id)
+    }
+}
+
+impl Role {
+    /// Element type of a constant in this role.
+    pub fn dtype(self) -> DType {
+        match self {
+            Role::Weight | Role::Operand => DType::I8,
+            Role::Bias => DType::I32,
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Range { min, max } => write!(f, "range [{min}, {max}]"),
+            Why::Given => write!(f, "given"),
+            Why::Inherited(id) => write!(f, "as tensor {id}"),
+            Why::Fixed => write!(f, "fixed by the specification"),
+            Why::StateOf(id) => write!(f, "state of tensor {id}"),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for a in &self.activations {
+            writeln!(
+                f,
+                "tensor {} '{}': {}, scale {}, zero point {} ({})",
+                a.tensor, a.name, a.dtype, a.affine.scale, a.affine.zero_point, a.why
+            )?;
+        }
+        for c in &self.constants {
+            write!(f, "tensor {} '{}': ", c.tensor, c.name)?;
+            write!(f, "{} {}", c.role.dtype(), c.role.name())?;
+            match (c.axis, c.scales.as_slice()) {
+                (None, &[scale]) => write!(f, ", scale {scale}, zero point {}", c.zero_point)?,
+                (axis, scales) => {
+                    let smallest = scales.iter().copied().fold(f32::INFINITY, f32::min);
+                    let largest = scales.iter().copied().fold(0.0, f32::max);
+                    let axis = axis.unwrap_or(0);
+                    write!(
+                        f,
+                        ", {} scales {smallest} … {largest} along dimension {axis}",
+                        scales.len()
+                    )?;
+                }
+            }
+            if !c.enlarged.is_empty() {
+                write!(f, ", {} enlarged to make the bias fit", c.enlarged.len())?;
+            }
+            if c.source != c.tensor {
+                write!(f, ", copy of tensor {}", c.source)?;
+            }
+            writeln!(f)?;
+        }
+        for b in &self.boundaries {
+            let (from, to) = if b.at_input {
+                (b.outside, b.inside)
+            } else {
+                (b.inside, b.outside)
+            };
+            writeln!(f, "{}: tensor {from} to tensor {to}", b.operator(self.io))?;
+        }
+        Ok(())
+    }
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Role::Weight => "weight",
+            Role::Bias => "bias",
+            Role::Operand => "operand",
+        }
+    }
+}
+
+impl Boundary {
+    /// Name of the operator that converts.
+    pub fn operator(&self, io: Io) -> &'static str {
+        if io == Io::Float && !self.at_input {
+            "DEQUANTIZE"
+        } else {
+            "QUANTIZE"
+        }
+    }
+}

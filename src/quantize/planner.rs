@@ -1,0 +1,602 @@
+//! Makes the [`Plan`]: one walk over the operators in execution order.
+
+use super::Error;
+use super::plan::{
+    ActivationPlan, Boundary, ConstantPlan, Intermediates, Io, OperatorPlan, Plan, Role, Use, Why,
+};
+use crate::graph::{Graph, Node, Op, TensorId};
+use crate::num::affine::{activation_8bit, power_of_two_16bit, symmetric_8bit};
+use crate::num::{Affine, DType, Range, Values};
+use std::collections::{HashMap, HashSet};
+
+/// A bias may take half of int32, as the sum of products comes on top.
+const LARGEST_BIAS: f64 = (i32::MAX / 2) as f64;
+
+/// All operators' int8 kernels are in this release; the converter names none older for them.
+const MIN_RUNTIME_VERSION: &str = "1.14.0";
+
+/// Input numbers of UNIDIRECTIONAL_SEQUENCE_LSTM.
+mod lstm {
+    /// Input-to-gate weights, each with its bias.
+    pub const INPUT_WEIGHTS: [(usize, usize); 4] = [(1, 12), (2, 13), (3, 14), (4, 15)];
+    /// Recurrent weights.
+    pub const RECURRENT_WEIGHTS: [usize; 4] = [5, 6, 7, 8];
+    /// The states.
+    pub const OUTPUT_STATE: usize = 18;
+    pub const CELL_STATE: usize = 19;
+    /// Peephole, projection and layer normalisation.
+    pub const UNSUPPORTED: [usize; 9] = [9, 10, 11, 16, 17, 20, 21, 22, 23];
+    /// Names the converter gives the intermediate tensors.
+    pub const INTERMEDIATES: [&str; 5] = [
+        "input_to_input_intermediate",
+        "input_to_forget_intermediate",
+        "input_to_cell_intermediate",
+        "input_to_output_intermediate",
+        "effective_hidden_scale_intermediate",
+    ];
+}
+
+/// Decides how to quantize `graph`; `ranges` has an entry for each of its tensors.
+///
+/// Ranges are needed for the inputs, for what the operators compute (unless the parameters follow from others) and for
+/// the cell states of LSTMs.
+///
+/// # Errors
+/// If the model is quantized already, a range is missing or senseless, a weight is not finite, or an operator has a
+/// form that has no int8 kernel.
+pub fn plan(graph: &Graph, ranges: &[Option<Range>], io: Io) -> Result<Plan, Error> {
+    Planner::new(graph, Known::Ranges(ranges), io).plan()
+}
+
+/// As [`plan`], with the parameters themselves, for instance those another tool chose, in place of ranges.
+///
+/// Of the parameters of a cell state only the scale counts.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_with_parameters(
+    graph: &Graph,
+    parameters: &[Option<Affine>],
+    io: Io,
+) -> Result<Plan, Error> {
+    Planner::new(graph, Known::Parameters(parameters), io).plan()
+}
+
+#[derive(Clone, Copy)]
+enum Known<'a> {
+    Ranges(&'a [Option<Range>]),
+    Parameters(&'a [Option<Affine>]),
+}
+
+struct Planner<'a> {
+    graph: &'a Graph,
+    known: Known<'a>,
+    io: Io,
+    /// Parameters decided so far, by tensor.
+    affine: Vec<Option<Affine>>,
+    activations: Vec<ActivationPlan>,
+    constants: Vec<ConstantPlan>,
+    /// Places in `constants`, by source.
+    forms: HashMap<TensorId, Vec<usize>>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(graph: &'a Graph, known: Known<'a>, io: Io) -> Self {
+        Planner {
+            graph,
+            known,
+            io,
+            affine: vec![None; graph.tensors.len()],
+            activations: Vec::new(),
+            constants: Vec::new(),
+            forms: HashMap::new(),
+        }
+    }
+
+    fn plan(mut self) -> Result<Plan, Error> {
+        let graph = self.graph;
+        self.check_float()?;
+        let read: HashSet<TensorId> = graph
+            .nodes
+            .iter()
+            .flat_map(|n| n.inputs.iter().flatten().copied())
+            .collect();
+        for &id in &graph.inputs {
+            // An input that nothing reads stays what it is, unless the caller wants another type.
+            if self.is_float(id) && (read.contains(&id) || self.io != Io::Float) {
+                self.measured(id)?;
+            }
+        }
+        for (i, node) in graph.nodes.iter().enumerate() {
+            self.node(i, node)?;
+        }
+        let mut added = Added::new(graph);
+        let boundaries = self.boundaries(&read, &mut added);
+        let mut seen = HashSet::new();
+        for constant in &mut self.constants {
+            if !seen.insert(constant.source) {
+                (constant.tensor, constant.name) = added.tensor(&constant.name);
+            }
+        }
+        let intermediates = self.intermediates(&mut added);
+        Ok(Plan {
+            io: self.io,
+            activations: self.activations,
+            constants: self.constants,
+            boundaries,
+            intermediates,
+            operators: graph.nodes.iter().map(|n| operator(&n.op)).collect(),
+            min_runtime_version: MIN_RUNTIME_VERSION,
+        })
+    }
+
+    fn is_float(&self, id: TensorId) -> bool {
+        self.graph.tensors[id].dtype == DType::F32
+    }
+
+    fn check_float(&self) -> Result<(), Error> {
+        let graph = self.graph;
+        let found = |found: String| Error::AlreadyQuantized {
+            file: graph.file.clone(),
+            found,
+        };
+        for node in &graph.nodes {
+            if matches!(node.op, Op::Quantize | Op::Dequantize) {
+                return Err(found(format!("it has a {}", node.describe())));
+            }
+            for &id in node.inputs.iter().flatten().chain(&node.outputs) {
+                let tensor = &graph.tensors[id];
+                let small = matches!(
+                    tensor.dtype,
+                    DType::I8 | DType::U8 | DType::I16 | DType::F16
+                );
+                if tensor.quantization.is_some() || small {
+                    return Err(found(format!("{} is {}", graph.describe(id), tensor.dtype)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, i: usize, node: &Node) -> Result<(), Error> {
+        match &node.op {
+            Op::Conv2d(_) | Op::FullyConnected { .. } => self.weighted(i, node, 0),
+            Op::DepthwiseConv2d(_) => self.weighted(i, node, 3),
+            Op::UnidirectionalSequenceLstm(_) => self.lstm(i, node),
+            Op::Add { .. } => {
+                self.float_operand(i, node, 0)?;
+                self.float_operand(i, node, 1)?;
+                self.measured(self.output(node)?).map(drop)
+            }
+            Op::Mean => {
+                self.float_operand(i, node, 0)?;
+                self.measured(self.output(node)?).map(drop)
+            }
+            Op::Softmax { .. } => {
+                self.float_operand(i, node, 0)?;
+                let affine = Affine {
+                    scale: 1.0 / 256.0,
+                    zero_point: -128,
+                };
+                self.decide(self.output(node)?, DType::I8, affine, Why::Fixed);
+                Ok(())
+            }
+            Op::Reshape | Op::StridedSlice(_) => {
+                // Integers, as in the computation of a shape, pass untouched.
+                if let Some((id, affine)) = self.operand(i, node, 0)? {
+                    let output = self.output(node)?;
+                    self.decide(output, DType::I8, affine, Why::Inherited(id));
+                }
+                Ok(())
+            }
+            Op::Quantize | Op::Dequantize => Err(Error::node(
+                self.graph,
+                node,
+                "a float model has no such operator",
+            )),
+        }
+    }
+
+    /// CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED: weights with a scale for each slice along `axis`.
+    fn weighted(&mut self, i: usize, node: &Node, axis: usize) -> Result<(), Error> {
+        let input = self.float_operand(i, node, 0)?;
+        self.weight(i, node, 1, Some(axis), Some((2, input)))?;
+        self.measured(self.output(node)?).map(drop)
+    }
+
+    fn lstm(&mut self, i: usize, node: &Node) -> Result<(), Error> {
+        let graph = self.graph;
+        let error = |what: String| Error::node(graph, node, what);
+        if let Some(k) = lstm::UNSUPPORTED
+            .into_iter()
+            .find(|&k| node.inputs.get(k).copied().flatten().is_some())
+        {
+            return Err(error(format!(
+                "peephole connections, projection and layer normalisation (here input {k}) are not supported yet"
+            )));
+        }
+        let input = self.float_operand(i, node, 0)?;
+        for (weight, bias) in lstm::INPUT_WEIGHTS {
+            self.weight(i, node, weight, None, Some((bias, input)))?;
+        }
+        for weight in lstm::RECURRENT_WEIGHTS {
+            self.weight(i, node, weight, None, None)?;
+        }
+        let output = self.output(node)?;
+        let hidden = self.measured(output)?;
+        let (state, cell) = (
+            self.input(node, lstm::OUTPUT_STATE)?,
+            self.input(node, lstm::CELL_STATE)?,
+        );
+        for id in [state, cell] {
+            if !graph.tensors[id].variable {
+                let what = format!("its state {} is not a variable tensor", graph.describe(id));
+                return Err(error(what));
+            }
+        }
+        self.decide(state, DType::I8, hidden, Why::StateOf(output));
+        let (scale, why) = match self.known {
+            Known::Ranges(_) => {
+                let Range { min, max } = self.range(cell)?;
+                (power_of_two_16bit(min, max), Why::Range { min, max })
+            }
+            Known::Parameters(_) => (self.given(cell)?.scale, Why::Given),
+        };
+        let affine = Affine {
+            scale,
+            zero_point: 0,
+        };
+        self.decide(cell, DType::I16, affine, why);
+        Ok(())
+    }
+
+    /// Symmetric weights and, given its number and the scale of the products' other factor, the bias.
+    fn weight(
+        &mut self,
+        i: usize,
+        node: &Node,
+        input: usize,
+        axis: Option<usize>,
+        bias: Option<(usize, Affine)>,
+    ) -> Result<(), Error> {
+        let id = self.input(node, input)?;
+        let graph = self.graph;
+        let shape = &graph.tensors[id].shape;
+        let (channels, step) = match axis {
+            None => (1, graph.elements(id)),
+            Some(axis) => match shape.get(axis) {
+                Some(&channels) => (channels, shape[axis + 1..].iter().product()),
+                None => {
+                    let what = format!("{} has shape {shape:?}", graph.describe(id));
+                    return Err(Error::node(graph, node, what));
+                }
+            },
+        };
+        let mut largest = vec![0f32; channels];
+        for (k, x) in self.constant(node, id)?.iter().enumerate() {
+            let slot = &mut largest[k / step % channels];
+            *slot = slot.max(x.abs());
+        }
+        let mut scales: Vec<f32> = largest.into_iter().map(symmetric_8bit).collect();
+        let mut enlarged = Vec::new();
+        if let Some((slot, factor)) = bias
+            && let Some(bias) = node.inputs.get(slot).copied().flatten()
+        {
+            let values = self.constant(node, bias)?;
+            if axis.is_some() && values.len() != channels {
+                let what = format!(
+                    "its bias has {} values for {channels} channels",
+                    values.len()
+                );
+                return Err(Error::node(graph, node, what));
+            }
+            let bias_scales;
+            (bias_scales, enlarged) = bias_scales_for(factor.scale, &mut scales, values);
+            if let Some(bad) = bias_scales.iter().find(|s| !s.is_normal()) {
+                let what = format!(
+                    "its bias would have the scale {bad}; its weights or its input are far out of the usual"
+                );
+                return Err(Error::node(graph, node, what));
+            }
+            let role = Role::Bias;
+            self.use_constant(i, slot, bias, role, axis.map(|_| 0), bias_scales, 0);
+        }
+        let k = self.use_constant(i, input, id, Role::Weight, axis, scales, 0);
+        if !enlarged.is_empty() {
+            self.constants[k].enlarged = enlarged;
+        }
+        Ok(())
+    }
+
+    /// The tensor at an activation's place and its parameters; a constant gets them from its own values. `None` if it
+    /// is not float.
+    fn operand(
+        &mut self,
+        i: usize,
+        node: &Node,
+        input: usize,
+    ) -> Result<Option<(TensorId, Affine)>, Error> {
+        let id = self.input(node, input)?;
+        if !self.is_float(id) {
+            return Ok(None);
+        }
+        if self.graph.tensors[id].constant.is_some() {
+            let values = self.constant(node, id)?;
+            let range = values
+                .iter()
+                .fold(Range::EMPTY, |r, &x| r.merge(Range { min: x, max: x }));
+            let affine = self.activation(id, range)?;
+            let scales = vec![affine.scale];
+            self.use_constant(i, input, id, Role::Operand, None, scales, affine.zero_point);
+            return Ok(Some((id, affine)));
+        }
+        let affine = self.affine[id].ok_or_else(|| Error::missing_range(self.graph, id))?;
+        Ok(Some((id, affine)))
+    }
+
+    fn float_operand(&mut self, i: usize, node: &Node, input: usize) -> Result<Affine, Error> {
+        match self.operand(i, node, input)? {
+            Some((_, affine)) => Ok(affine),
+            None => Err(Error::node(
+                self.graph,
+                node,
+                format!("its input {input} is not float32, so there is nothing to quantize"),
+            )),
+        }
+    }
+
+    fn input(&self, node: &Node, input: usize) -> Result<TensorId, Error> {
+        node.inputs.get(input).copied().flatten().ok_or_else(|| {
+            let what = format!("input {input} is missing; this form is not supported");
+            Error::node(self.graph, node, what)
+        })
+    }
+
+    fn output(&self, node: &Node) -> Result<TensorId, Error> {
+        match node.outputs.first() {
+            Some(&id) if self.is_float(id) => Ok(id),
+            _ => Err(Error::node(self.graph, node, "its output is not float32")),
+        }
+    }
+
+    /// The finite values of a float constant.
+    fn constant(&self, node: &Node, id: TensorId) -> Result<&'a [f32], Error> {
+        let graph = self.graph;
+        let Some(Values::F32(values)) = &graph.tensors[id].constant else {
+            let what = format!("{} must be a float32 constant", graph.describe(id));
+            return Err(Error::node(graph, node, what));
+        };
+        match values.iter().position(|x| !x.is_finite()) {
+            None => Ok(values),
+            Some(index) => Err(Error::NotFinite {
+                file: graph.file.clone(),
+                tensor: graph.describe(id),
+                index,
+                value: values[index],
+            }),
+        }
+    }
+
+    /// Notes a use of a constant in some form; returns the form's place in the list.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one list entry")]
+    fn use_constant(
+        &mut self,
+        node: usize,
+        input: usize,
+        source: TensorId,
+        role: Role,
+        axis: Option<usize>,
+        scales: Vec<f32>,
+        zero_point: i32,
+    ) -> usize {
+        let place = Use { node, input };
+        let same = |c: &ConstantPlan| {
+            c.source == source && c.role == role && c.axis == axis && c.scales == scales
+        };
+        let forms = self.forms.entry(source).or_default();
+        if let Some(&k) = forms.iter().find(|&&k| same(&self.constants[k])) {
+            self.constants[k].uses.push(place);
+            return k;
+        }
+        forms.push(self.constants.len());
+        self.constants.push(ConstantPlan {
+            source,
+            tensor: source,
+            name: self.graph.tensors[source].name.clone(),
+            role,
+            axis,
+            scales,
+            zero_point,
+            enlarged: Vec::new(),
+            uses: vec![place],
+        });
+        self.constants.len() - 1
+    }
+
+    /// Decides an activation from what is known about it.
+    fn measured(&mut self, id: TensorId) -> Result<Affine, Error> {
+        let (affine, why) = match self.known {
+            Known::Ranges(_) => {
+                let range = self.range(id)?;
+                let Range { min, max } = range;
+                (self.activation(id, range)?, Why::Range { min, max })
+            }
+            Known::Parameters(_) => (self.given(id)?, Why::Given),
+        };
+        self.decide(id, DType::I8, affine, why);
+        Ok(affine)
+    }
+
+    fn decide(&mut self, id: TensorId, dtype: DType, affine: Affine, why: Why) {
+        self.affine[id] = Some(affine);
+        self.activations.push(ActivationPlan {
+            tensor: id,
+            name: self.graph.tensors[id].name.clone(),
+            dtype,
+            affine,
+            why,
+        });
+    }
+
+    fn activation(&self, id: TensorId, Range { min, max }: Range) -> Result<Affine, Error> {
+        if !(max - min).is_finite() {
+            return Err(self.bad_range(id, Range { min, max }));
+        }
+        Ok(activation_8bit(min, max, -128))
+    }
+
+    fn range(&self, id: TensorId) -> Result<Range, Error> {
+        let known = match self.known {
+            Known::Ranges(ranges) => ranges.get(id).copied().flatten(),
+            Known::Parameters(_) => None,
+        };
+        match known {
+            None | Some(Range::EMPTY) => Err(Error::missing_range(self.graph, id)),
+            // Also false for NaN.
+            Some(r) if r.min <= r.max && r.min.is_finite() && r.max.is_finite() => Ok(r),
+            Some(r) => Err(self.bad_range(id, r)),
+        }
+    }
+
+    fn bad_range(&self, id: TensorId, Range { min, max }: Range) -> Error {
+        Error::BadRange {
+            file: self.graph.file.clone(),
+            tensor: self.graph.describe(id),
+            min,
+            max,
+        }
+    }
+
+    fn given(&self, id: TensorId) -> Result<Affine, Error> {
+        match self.known {
+            Known::Parameters(all) => all.get(id).copied().flatten(),
+            Known::Ranges(_) => None,
+        }
+        .filter(|a| a.scale.is_normal() && a.scale > 0.0 && (-128..=127).contains(&a.zero_point))
+        .ok_or_else(|| Error::missing_range(self.graph, id))
+    }
+
+    fn boundaries(&self, read: &HashSet<TensorId>, added: &mut Added) -> Vec<Boundary> {
+        if self.io == Io::Int8 {
+            return Vec::new();
+        }
+        let graph = self.graph;
+        let mut boundaries: Vec<Boundary> = Vec::new();
+        for &outside in graph.inputs.iter().filter(|id| read.contains(id)) {
+            if self.is_float(outside) {
+                let (inside, name) = added.tensor("tfl.quantize");
+                boundaries.push(Boundary {
+                    outside,
+                    inside,
+                    name,
+                    at_input: true,
+                });
+            }
+        }
+        // An input that is an output as well has been seen to; an output listed twice needs one conversion.
+        let mut done: HashSet<TensorId> = graph.inputs.iter().copied().collect();
+        for &outside in &graph.outputs {
+            if self.is_float(outside) && done.insert(outside) {
+                let (inside, name) = added.tensor(&graph.tensors[outside].name);
+                boundaries.push(Boundary {
+                    outside,
+                    inside,
+                    name,
+                    at_input: false,
+                });
+            }
+        }
+        boundaries
+    }
+
+    fn intermediates(&self, added: &mut Added) -> Vec<Intermediates> {
+        let lstms = self.graph.nodes.iter().enumerate();
+        lstms
+            .filter(|(_, n)| matches!(n.op, Op::UnidirectionalSequenceLstm(_)))
+            .filter_map(|(node, n)| {
+                let hidden = self.affine[*n.outputs.first()?]?;
+                let first = added.next;
+                let names = lstm::INTERMEDIATES.map(|base| added.tensor(base).1);
+                Some(Intermediates {
+                    node,
+                    first,
+                    names,
+                    hidden,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Scales of the bias: input scale · weight scale, in single precision as the converter has it.
+///
+/// Where the bias would not fit, its scale and that of the weights grow until it does, as a channel of tiny weights
+/// with an ordinary bias is otherwise lost; the list says where. One weight scale stands for all of the bias.
+fn bias_scales_for(
+    input_scale: f32,
+    weight_scales: &mut [f32],
+    bias: &[f32],
+) -> (Vec<f32>, Vec<usize>) {
+    let per_channel = weight_scales.len() == bias.len();
+    let all = bias.iter().fold(0f32, |m, x| m.max(x.abs()));
+    let mut enlarged = Vec::new();
+    let scales = weight_scales
+        .iter_mut()
+        .enumerate()
+        .map(|(c, weight)| {
+            let largest = f64::from(if per_channel { bias[c].abs() } else { all });
+            let scale = input_scale * *weight;
+            if largest / f64::from(scale) <= LARGEST_BIAS {
+                return scale;
+            }
+            let needed = largest / LARGEST_BIAS;
+            *weight = (needed / f64::from(input_scale)) as f32;
+            enlarged.push(c);
+            needed as f32
+        })
+        .collect();
+    (scales, enlarged)
+}
+
+fn operator(op: &Op) -> OperatorPlan {
+    let version = match op {
+        Op::Conv2d(_) | Op::DepthwiseConv2d(_) => 3,
+        Op::FullyConnected { .. } => 4,
+        Op::UnidirectionalSequenceLstm(_) | Op::Reshape | Op::Quantize => 1,
+        Op::Add { .. } | Op::Mean | Op::StridedSlice(_) | Op::Softmax { .. } | Op::Dequantize => 2,
+    };
+    OperatorPlan {
+        name: op.name(),
+        version,
+    }
+}
+
+/// Numbers and unused names for the tensors to be added.
+struct Added {
+    next: TensorId,
+    names: HashSet<String>,
+    /// The last number tried behind each name.
+    counts: HashMap<String, usize>,
+}
+
+impl Added {
+    fn new(graph: &Graph) -> Self {
+        Added {
+            next: graph.tensors.len(),
+            names: graph.tensors.iter().map(|t| t.name.clone()).collect(),
+            counts: HashMap::new(),
+        }
+    }
+
+    /// The next number, and `base` with the first number behind it that makes a new name.
+    fn tensor(&mut self, base: &str) -> (TensorId, String) {
+        let mut name = base.to_owned();
+        let count = self.counts.entry(name.clone()).or_default();
+        while !self.names.insert(name.clone()) {
+            *count += 1;
+            name = format!("{base}{count}");
+        }
+        self.next += 1;
+        (self.next - 1, name)
+    }
+}
