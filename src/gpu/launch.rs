@@ -16,6 +16,10 @@
 //! # Grid
 //! A launch asks for a number of workgroups; the recorder folds it into two dimensions, and the shader rebuilds the
 //! linear index with `linear_workgroup` of `shared/run.wgsl`. The entry point is `main`.
+//!
+//! # Loops
+//! Mesa's software rasterizer (llvmpipe) silently ends an invocation's loops after 65 535 iterations **in all, nested
+//! ones included**. Split long sums over invocations and write short inner loops out.
 
 use crate::graph::{Graph, Node, TensorId};
 use crate::kernel::Step;

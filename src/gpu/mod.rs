@@ -20,6 +20,8 @@ mod session;
 mod shader;
 mod softmax;
 mod strided_slice;
+#[cfg(test)]
+mod tests;
 
 pub use device::{AdapterKind, AdapterSummary, Gpu, adapters};
 

@@ -118,12 +118,12 @@ impl<'a> GpuSession<'a> {
         let id = graph.inputs[input];
         let elements = graph.elements(id);
         let raw = self.buffers.fed[input].as_ref();
-        let size = if raw.is_some() {
-            1
-        } else {
-            graph.tensors[id].dtype.size()
+        let dtype = graph.tensors[id].dtype;
+        let suits = match raw {
+            Some(_) => matches!(values.dtype(), DType::U8 | DType::I8),
+            None => values.dtype() == dtype,
         };
-        if values.len() != samples * elements || values.dtype().size() != size {
+        if values.len() != samples * elements || !suits {
             return Err(self.gpu.failed(format!(
                 "{} got {} values of {} for {samples} samples of {elements}",
                 graph.describe(id),
@@ -131,6 +131,7 @@ impl<'a> GpuSession<'a> {
                 values.dtype()
             )));
         }
+        let size = values.dtype().size();
         if let Some(buffer) = raw.or_else(|| self.slot(id)) {
             self.gpu
                 .write(buffer, &pad(values.bytes(), elements * size));
