@@ -24,6 +24,9 @@ struct Params {
     // Whether the cell states are bounded, and by what.
     clipped: u32,
     clip: f32,
+    // The steps of this launch.
+    first_step: u32,
+    end_step: u32,
 }
 
 @group(0) @binding(1) var<storage, read> params: Params;
@@ -81,6 +84,66 @@ fn advance(sequence: u32, cell: u32, step: u32, x: vec4<f32>) -> f32 {
     return h;
 }
 
+// The hidden states of a cell in eight sequences.
+struct Eight {
+    low: vec4<f32>,
+    high: vec4<f32>,
+}
+
+// The same, from the output: `low` and `high` are its rows.
+fn from_output(cell: u32, low: vec4<u32>, high: vec4<u32>) -> Eight {
+    let cells = params.cells;
+    return Eight(
+        vec4<f32>(
+            output[low.x * cells + cell],
+            output[low.y * cells + cell],
+            output[low.z * cells + cell],
+            output[low.w * cells + cell],
+        ),
+        vec4<f32>(
+            output[high.x * cells + cell],
+            output[high.y * cells + cell],
+            output[high.z * cells + cell],
+            output[high.w * cells + cell],
+        ),
+    );
+}
+
+// Adds what the hidden state `k` gives to the gates of a cell.
+fn accumulate(
+    k: u32,
+    cell: u32,
+    parity: u32,
+    low: vec4<u32>,
+    high: vec4<u32>,
+    x: ptr<function, array<vec4<f32>, 8>>,
+) {
+    let w = weights[k * params.cells + cell];
+    var h: Eight;
+    if (IN_WORKGROUP) {
+        let at = (parity * params.cells + k) * 2u;
+        h = Eight(hidden[at], hidden[at + 1u]);
+    } else {
+        h = from_output(k, low, high);
+    }
+    (*x)[0] += w * h.low.x;
+    (*x)[1] += w * h.low.y;
+    (*x)[2] += w * h.low.z;
+    (*x)[3] += w * h.low.w;
+    (*x)[4] += w * h.high.x;
+    (*x)[5] += w * h.high.y;
+    (*x)[6] += w * h.high.z;
+    (*x)[7] += w * h.high.w;
+}
+
+fn remember(parity: u32, cell: u32, h: Eight) {
+    if (IN_WORKGROUP) {
+        let at = (parity * params.cells + cell) * 2u;
+        hidden[at] = h.low;
+        hidden[at + 1u] = h.high;
+    }
+}
+
 @compute @workgroup_size(128)
 fn main(
     @builtin(workgroup_id) group_id: vec3<u32>,
@@ -93,80 +156,70 @@ fn main(
     if (first >= sequences) {
         return;
     }
-    // Sequences behind the end read what the last one reads and write nothing.
+    // First rows; sequences behind the end read what the last one reads and write nothing.
     let last = sequences - 1u;
-    let start = array<u32, 8>(
+    let low = vec4<u32>(
         first_row(first),
         first_row(min(first + 1u, last)),
         first_row(min(first + 2u, last)),
         first_row(min(first + 3u, last)),
+    );
+    let high = vec4<u32>(
         first_row(min(first + 4u, last)),
         first_row(min(first + 5u, last)),
         first_row(min(first + 6u, last)),
         first_row(min(first + 7u, last)),
     );
-    for (var step = 0u; step < params.time; step++) {
-        let now = step * params.time_stride;
-        let read_from = (step + 1u) % 2u * cells * 2u;
-        let write_to = step % 2u * cells * 2u;
+    if (params.first_step > 0u) {
+        let before = vec4<u32>((params.first_step - 1u) * params.time_stride);
         for (var cell = t; cell < cells; cell += 128u) {
-            var x0 = gates[(start[0] + now) * cells + cell];
-            var x1 = gates[(start[1] + now) * cells + cell];
-            var x2 = gates[(start[2] + now) * cells + cell];
-            var x3 = gates[(start[3] + now) * cells + cell];
-            var x4 = gates[(start[4] + now) * cells + cell];
-            var x5 = gates[(start[5] + now) * cells + cell];
-            var x6 = gates[(start[6] + now) * cells + cell];
-            var x7 = gates[(start[7] + now) * cells + cell];
+            remember((params.first_step - 1u) % 2u, cell, from_output(cell, low + before, high + before));
+        }
+        workgroupBarrier();
+    }
+    for (var step = params.first_step; step < params.end_step; step++) {
+        let now = vec4<u32>(step * params.time_stride);
+        let before = now - vec4<u32>(params.time_stride);
+        let parity = (step + 1u) % 2u;
+        for (var cell = t; cell < cells; cell += 128u) {
+            var x = array<vec4<f32>, 8>(
+                gates[(low.x + now.x) * cells + cell],
+                gates[(low.y + now.x) * cells + cell],
+                gates[(low.z + now.x) * cells + cell],
+                gates[(low.w + now.x) * cells + cell],
+                gates[(high.x + now.x) * cells + cell],
+                gates[(high.y + now.x) * cells + cell],
+                gates[(high.z + now.x) * cells + cell],
+                gates[(high.w + now.x) * cells + cell],
+            );
             if (step > 0u) {
-                let before = now - params.time_stride;
-                for (var k = 0u; k < cells; k++) {
-                    let w = weights[k * cells + cell];
-                    var low: vec4<f32>;
-                    var high: vec4<f32>;
-                    if (IN_WORKGROUP) {
-                        low = hidden[read_from + k * 2u];
-                        high = hidden[read_from + k * 2u + 1u];
-                    } else {
-                        low = vec4<f32>(
-                            output[(start[0] + before) * cells + k],
-                            output[(start[1] + before) * cells + k],
-                            output[(start[2] + before) * cells + k],
-                            output[(start[3] + before) * cells + k],
-                        );
-                        high = vec4<f32>(
-                            output[(start[4] + before) * cells + k],
-                            output[(start[5] + before) * cells + k],
-                            output[(start[6] + before) * cells + k],
-                            output[(start[7] + before) * cells + k],
-                        );
-                    }
-                    x0 += w * low.x;
-                    x1 += w * low.y;
-                    x2 += w * low.z;
-                    x3 += w * low.w;
-                    x4 += w * high.x;
-                    x5 += w * high.y;
-                    x6 += w * high.z;
-                    x7 += w * high.w;
+                // Written out by fours: llvmpipe ends long loops.
+                var k = 0u;
+                for (; k + 3u < cells; k += 4u) {
+                    accumulate(k, cell, parity, low + before, high + before, &x);
+                    accumulate(k + 1u, cell, parity, low + before, high + before, &x);
+                    accumulate(k + 2u, cell, parity, low + before, high + before, &x);
+                    accumulate(k + 3u, cell, parity, low + before, high + before, &x);
+                }
+                for (; k < cells; k++) {
+                    accumulate(k, cell, parity, low + before, high + before, &x);
                 }
             }
-            let low = vec4<f32>(
-                advance(first, cell, step, x0),
-                advance(first + 1u, cell, step, x1),
-                advance(first + 2u, cell, step, x2),
-                advance(first + 3u, cell, step, x3),
+            let h = Eight(
+                vec4<f32>(
+                    advance(first, cell, step, x[0]),
+                    advance(first + 1u, cell, step, x[1]),
+                    advance(first + 2u, cell, step, x[2]),
+                    advance(first + 3u, cell, step, x[3]),
+                ),
+                vec4<f32>(
+                    advance(first + 4u, cell, step, x[4]),
+                    advance(first + 5u, cell, step, x[5]),
+                    advance(first + 6u, cell, step, x[6]),
+                    advance(first + 7u, cell, step, x[7]),
+                ),
             );
-            let high = vec4<f32>(
-                advance(first + 4u, cell, step, x4),
-                advance(first + 5u, cell, step, x5),
-                advance(first + 6u, cell, step, x6),
-                advance(first + 7u, cell, step, x7),
-            );
-            if (IN_WORKGROUP) {
-                hidden[write_to + cell * 2u] = low;
-                hidden[write_to + cell * 2u + 1u] = high;
-            }
+            remember(1u - parity, cell, h);
         }
         storageBarrier();
         workgroupBarrier();

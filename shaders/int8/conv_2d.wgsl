@@ -101,14 +101,37 @@ fn dots(a: u32, b: vec4<u32>) -> vec4<i32> {
     );
 }
 
+// Adds the products of one quad of k to the 8 x 8 sums of an invocation: two quads for each row.
+fn multiply(k: u32, tx: u32, ty: u32, acc: ptr<function, array<vec4<i32>, 16>>) {
+    let a0 = row_tile[k * 17u + ty];
+    let a1 = row_tile[k * 17u + ty + 8u];
+    let b0 = column_tile[k * 16u + tx];
+    let b1 = column_tile[k * 16u + tx + 8u];
+    (*acc)[0] += dots(a0.x, b0);
+    (*acc)[1] += dots(a0.x, b1);
+    (*acc)[2] += dots(a0.y, b0);
+    (*acc)[3] += dots(a0.y, b1);
+    (*acc)[4] += dots(a0.z, b0);
+    (*acc)[5] += dots(a0.z, b1);
+    (*acc)[6] += dots(a0.w, b0);
+    (*acc)[7] += dots(a0.w, b1);
+    (*acc)[8] += dots(a1.x, b0);
+    (*acc)[9] += dots(a1.x, b1);
+    (*acc)[10] += dots(a1.y, b0);
+    (*acc)[11] += dots(a1.y, b1);
+    (*acc)[12] += dots(a1.z, b0);
+    (*acc)[13] += dots(a1.z, b1);
+    (*acc)[14] += dots(a1.w, b0);
+    (*acc)[15] += dots(a1.w, b1);
+}
+
 fn requantize(sum: i32, channel: u32) -> i32 {
     let c = channels[channel];
     if (LEVELS) {
         return levels_up_to(sum + c.x, bitcast<u32>(c.y), bitcast<u32>(c.z)) - 128;
     }
     let y = multiply_by_multiplier(sum + c.x, c.y, c.z);
-    // Far outside of all bounds the first clamp changes nothing but keeps the sum from wrapping.
-    return clamp(clamp(y, -1048576, 1048576) + params.output_zero_point, params.low, params.high);
+    return with_zero_point(y, params.output_zero_point, params.low, params.high);
 }
 
 // How many levels of a channel are not above a sum.
@@ -214,28 +237,13 @@ fn main(
             column_tile[j * 64u + t] = w;
         }
         workgroupBarrier();
+        // Written out by fours: llvmpipe ends long loops. The tiles are 0 behind the depth.
         let quads = min(16u, depth - step);
-        for (var k = 0u; k < quads; k++) {
-            let a0 = row_tile[k * 17u + ty];
-            let a1 = row_tile[k * 17u + ty + 8u];
-            let b0 = column_tile[k * 16u + tx];
-            let b1 = column_tile[k * 16u + tx + 8u];
-            acc[0] += dots(a0.x, b0);
-            acc[1] += dots(a0.x, b1);
-            acc[2] += dots(a0.y, b0);
-            acc[3] += dots(a0.y, b1);
-            acc[4] += dots(a0.z, b0);
-            acc[5] += dots(a0.z, b1);
-            acc[6] += dots(a0.w, b0);
-            acc[7] += dots(a0.w, b1);
-            acc[8] += dots(a1.x, b0);
-            acc[9] += dots(a1.x, b1);
-            acc[10] += dots(a1.y, b0);
-            acc[11] += dots(a1.y, b1);
-            acc[12] += dots(a1.z, b0);
-            acc[13] += dots(a1.z, b1);
-            acc[14] += dots(a1.w, b0);
-            acc[15] += dots(a1.w, b1);
+        for (var k = 0u; k < quads; k += 4u) {
+            multiply(k, tx, ty, &acc);
+            multiply(k + 1u, tx, ty, &acc);
+            multiply(k + 2u, tx, ty, &acc);
+            multiply(k + 3u, tx, ty, &acc);
         }
     }
 

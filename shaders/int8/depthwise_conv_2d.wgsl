@@ -41,8 +41,7 @@ struct Params {
 fn requantize(sum: i32, channel: u32) -> i32 {
     let c = channels[channel];
     let y = multiply_by_multiplier(sum + c.x, c.y, c.z);
-    // Far outside of all bounds the first clamp changes nothing but keeps the sum from wrapping.
-    return clamp(clamp(y, -1048576, 1048576) + params.output_zero_point, params.low, params.high);
+    return with_zero_point(y, params.output_zero_point, params.low, params.high);
 }
 
 @compute @workgroup_size(64)

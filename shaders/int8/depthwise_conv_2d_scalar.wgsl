@@ -68,8 +68,7 @@ fn element(sample: u32, i: u32) -> i32 {
         }
     }
     let y = multiply_by_multiplier(sum, channels[channel].y, channels[channel].z);
-    // Far outside of all bounds the first clamp changes nothing but keeps the sum from wrapping.
-    return clamp(clamp(y, -1048576, 1048576) + params.output_zero_point, params.low, params.high);
+    return with_zero_point(y, params.output_zero_point, params.low, params.high);
 }
 
 @compute @workgroup_size(64)

@@ -29,6 +29,9 @@ struct Params {
     cell_shift: u32,
     // 0: none.
     cell_clip: i32,
+    // The steps of this launch.
+    first_step: u32,
+    end_step: u32,
 }
 
 @group(0) @binding(1) var<storage, read> params: Params;
@@ -67,9 +70,9 @@ fn saturate16(x: i32) -> i32 {
     return clamp(x, -32768, 32767);
 }
 
-// Adds a requantized sum; the inner clamp changes nothing but keeps the sum from wrapping.
+// Adds a requantized sum to a gate, saturating to 16 bits.
 fn add_gate(sum: i32, mantissa: i32, shift: i32, gate: i32) -> i32 {
-    return saturate16(clamp(multiply_by_multiplier(sum, mantissa, shift), -1048576, 1048576) + gate);
+    return with_zero_point(multiply_by_multiplier(sum, mantissa, shift), gate, -32768, 32767);
 }
 
 // First row of a sequence; its rows follow every time_stride.
@@ -114,7 +117,7 @@ fn advance(sequence: u32, cell: u32, step: u32, sums: vec4<i32>) {
     }
     states[cell_at] = c;
     let y = multiply_by_multiplier(o * look_up(TANH_CELL, c), params.hidden_mantissa, params.hidden_shift);
-    let h = clamp(clamp(y, -1048576, 1048576) + params.hidden_zero_point, -128, 127);
+    let h = with_zero_point(y, params.hidden_zero_point, -128, 127);
     hidden[row * cells + cell] = h;
     if (step + 1u == params.time) {
         states[state] = h;
@@ -148,7 +151,7 @@ fn main(
     // Sequences behind the end read what the last one reads and write nothing.
     let last = sequences - 1u;
     let count = min(8u, sequences - first);
-    for (var step = 0u; step < params.time; step++) {
+    for (var step = params.first_step; step < params.end_step; step++) {
         for (var i = t; i < quads * count; i += 128u) {
             let quad = i / count;
             let sequence = i % count;

@@ -73,6 +73,30 @@ fn gather(start: vec3<i32>, tap: vec4<i32>, size: vec2<u32>) -> vec4<f32> {
     return load_quad(place.z, bitcast<u32>(tap.w));
 }
 
+// Adds the products of one k to the 8 x 8 sums of an invocation: two quads for each row.
+fn multiply(k: u32, tx: u32, ty: u32, acc: ptr<function, array<vec4<f32>, 16>>) {
+    let a0 = row_tile[k * 17u + ty];
+    let a1 = row_tile[k * 17u + ty + 8u];
+    let b0 = column_tile[k * 16u + tx];
+    let b1 = column_tile[k * 16u + tx + 8u];
+    (*acc)[0] += a0.x * b0;
+    (*acc)[1] += a0.x * b1;
+    (*acc)[2] += a0.y * b0;
+    (*acc)[3] += a0.y * b1;
+    (*acc)[4] += a0.z * b0;
+    (*acc)[5] += a0.z * b1;
+    (*acc)[6] += a0.w * b0;
+    (*acc)[7] += a0.w * b1;
+    (*acc)[8] += a1.x * b0;
+    (*acc)[9] += a1.x * b1;
+    (*acc)[10] += a1.y * b0;
+    (*acc)[11] += a1.y * b1;
+    (*acc)[12] += a1.z * b0;
+    (*acc)[13] += a1.z * b1;
+    (*acc)[14] += a1.w * b0;
+    (*acc)[15] += a1.w * b1;
+}
+
 // Adds the bias, applies the bounds, writes up to four channels of a pixel.
 fn store(row: u32, rows: u32, group: u32, column: u32, sum: vec4<f32>) {
     if (row >= rows || column >= params.columns) {
@@ -175,27 +199,12 @@ fn main(
         column_tile[t + 128u] = w2;
         column_tile[t + 192u] = w3;
         workgroupBarrier();
-        for (var k = 0u; k < 16u; k++) {
-            let a0 = row_tile[k * 17u + ty];
-            let a1 = row_tile[k * 17u + ty + 8u];
-            let b0 = column_tile[k * 16u + tx];
-            let b1 = column_tile[k * 16u + tx + 8u];
-            acc[0] += a0.x * b0;
-            acc[1] += a0.x * b1;
-            acc[2] += a0.y * b0;
-            acc[3] += a0.y * b1;
-            acc[4] += a0.z * b0;
-            acc[5] += a0.z * b1;
-            acc[6] += a0.w * b0;
-            acc[7] += a0.w * b1;
-            acc[8] += a1.x * b0;
-            acc[9] += a1.x * b1;
-            acc[10] += a1.y * b0;
-            acc[11] += a1.y * b1;
-            acc[12] += a1.z * b0;
-            acc[13] += a1.z * b1;
-            acc[14] += a1.w * b0;
-            acc[15] += a1.w * b1;
+        // Written out by fours: llvmpipe ends long loops.
+        for (var k = 0u; k < 16u; k += 4u) {
+            multiply(k, tx, ty, &acc);
+            multiply(k + 1u, tx, ty, &acc);
+            multiply(k + 2u, tx, ty, &acc);
+            multiply(k + 3u, tx, ty, &acc);
         }
     }
 

@@ -8,8 +8,15 @@ use super::launch::{Binding, Launch, Op, Params, Trace};
 use super::product::{Finish, Io, Pack, ProductF32, ProductI8, plain};
 use super::shader::{Source, embed};
 use crate::kernel::{LstmF32, LstmI8, LstmShape};
+use std::ops::Range;
 
 pub(super) const SHADERS: &[Source] = &[embed!("f32/lstm"), embed!("int8/lstm")];
+
+/// Iterations of loops that an invocation may make in one launch: llvmpipe silently ends them at 65 535 in all.
+const ITERATIONS: usize = 60_000;
+
+/// Invocations of a workgroup.
+const INVOCATIONS: usize = 128;
 
 /// Sequences that a workgroup takes.
 const SEQUENCES: usize = 8;
@@ -45,11 +52,14 @@ pub(super) fn f32(op: Op<'_>, k: &LstmF32) -> Vec<Launch> {
     } else {
         (step, 0)
     };
-    let params = Params::default()
-        .u32(sizes(shape))
-        .u32([trace_words as u32, trace_step as u32])
-        .u32([u32::from(k.cell_clip.is_finite())])
-        .f32([k.cell_clip]);
+    let params = |steps: Range<usize>| {
+        Params::default()
+            .u32(sizes(shape))
+            .u32([trace_words as u32, trace_step as u32])
+            .u32([u32::from(k.cell_clip.is_finite())])
+            .f32([k.cell_clip])
+            .u32([steps.start as u32, steps.end as u32])
+    };
     let recurrent = by_cell(&k.recurrent_weights, cells);
     let mut weights = Vec::with_capacity(recurrent.len() * 4);
     for column in 0..cells {
@@ -57,8 +67,7 @@ pub(super) fn f32(op: Op<'_>, k: &LstmF32) -> Vec<Launch> {
             weights.extend(recurrent[row * cells + column].to_le_bytes());
         }
     }
-    let bindings = vec![
-        params.binding(),
+    let bindings = [
         Binding::Constant(weights),
         gates,
         scratch(1, trace_words),
@@ -66,9 +75,15 @@ pub(super) fn f32(op: Op<'_>, k: &LstmF32) -> Vec<Launch> {
         op.write(1),
         op.write(2),
     ];
-    let mut recurrence = recurrence("f32/lstm", shape, bindings, cells <= CELLS_F32, cells);
-    if op.ranges {
-        recurrence.traces = vec![
+    let mut launches = vec![projection];
+    let room = (cells <= CELLS_F32).then_some(cells);
+    let loads = cells / 4 + cells % 4;
+    launches.extend(recurrence(
+        "f32/lstm", shape, params, &bindings, room, loads,
+    ));
+    // Of the last launch, after which all steps are there.
+    if let Some(launch) = launches.last_mut().filter(|_| op.ranges) {
+        launch.traces = vec![
             Trace {
                 binding: 3,
                 tensor: op.step.outputs[2],
@@ -81,7 +96,7 @@ pub(super) fn f32(op: Op<'_>, k: &LstmF32) -> Vec<Launch> {
             },
         ];
     }
-    vec![projection, recurrence]
+    launches
 }
 
 /// int8.
@@ -118,20 +133,23 @@ pub(super) fn i8(op: Op<'_>, k: &LstmI8) -> Vec<Launch> {
     };
     let projection = product.launch(io, false);
 
-    let params = Params::default()
-        .i32(k.recurrent_multipliers.map(|m| m.mantissa))
-        .i32(k.recurrent_multipliers.map(|m| m.shift))
-        .u32(sizes(shape))
-        .i32([
-            k.hidden_multiplier.mantissa,
-            k.hidden_multiplier.shift,
-            k.hidden_zero_point,
-            k.state_zero_point,
-            30 + k.cell_exponent,
-            i32::from(k.cell_clip),
-        ])
-        // Up to the alignment of the struct.
-        .u32([0]);
+    let params = |steps: Range<usize>| {
+        Params::default()
+            .i32(k.recurrent_multipliers.map(|m| m.mantissa))
+            .i32(k.recurrent_multipliers.map(|m| m.shift))
+            .u32(sizes(shape))
+            .i32([
+                k.hidden_multiplier.mantissa,
+                k.hidden_multiplier.shift,
+                k.hidden_zero_point,
+                k.state_zero_point,
+                30 + k.cell_exponent,
+                i32::from(k.cell_clip),
+            ])
+            .u32([steps.start as u32, steps.end as u32])
+            // Up to the alignment of the struct.
+            .u32([0; 3])
+    };
     let recurrent = by_cell(&k.recurrent_weights, cells);
     let mut weights = Vec::with_capacity(recurrent.len().next_multiple_of(16));
     for quad in 0..quads {
@@ -143,8 +161,7 @@ pub(super) fn i8(op: Op<'_>, k: &LstmI8) -> Vec<Launch> {
     let tables = tables
         .iter()
         .flat_map(|t| t.iter().flat_map(|v| v.to_le_bytes()));
-    let bindings = vec![
-        params.binding(),
+    let bindings = [
         Binding::Constant(weights),
         Params::default()
             .i32(by_cell(&k.recurrent_bias, cells))
@@ -162,30 +179,51 @@ pub(super) fn i8(op: Op<'_>, k: &LstmI8) -> Vec<Launch> {
         in_stride,
         in_offset,
     };
-    vec![
-        projection,
-        recurrence("int8/lstm", shape, bindings, in_workgroup, quads),
+    let mut launches = vec![projection];
+    let room = in_workgroup.then_some(quads);
+    launches.extend(recurrence(
+        "int8/lstm",
+        shape,
+        params,
+        &bindings,
+        room,
+        quads,
+    ));
+    launches.extend([
         pack(8, rows * cells, 0, rows * cells, 0).launch(hidden, op.write(0)),
         pack(8, states, 1, states * 2, 0).launch(last.clone(), op.write(1)),
         pack(16, states, 2, states * 2, states).launch(last, op.write(2)),
-    ]
+    ]);
+    launches
 }
 
-/// The recurrence, with room for `capacity` cells or quads of cells in workgroup memory where they fit.
+/// The recurrence, in as few launches as its loops allow: `loads` iterations a cell and step. Workgroup memory has room
+/// for `room` cells or quads of cells; without, the hidden states go through storage.
 fn recurrence(
     shader: &'static str,
     shape: &LstmShape,
-    bindings: Vec<Binding>,
-    in_workgroup: bool,
-    capacity: usize,
-) -> Launch {
-    let batch = shape.batch;
-    let capacity = if in_workgroup { capacity } else { 1 };
-    Launch::groups(shader, bindings, move |samples| {
-        (samples * batch).div_ceil(SEQUENCES)
-    })
-    .with("IN_WORKGROUP", f64::from(in_workgroup))
-    .with("CAPACITY", capacity as f64)
+    params: impl Fn(Range<usize>) -> Params,
+    bindings: &[Binding],
+    room: Option<usize>,
+    loads: usize,
+) -> Vec<Launch> {
+    let (time, batch) = (shape.time, shape.batch);
+    let turns = shape.cells.div_ceil(INVOCATIONS);
+    // Packing hidden states takes another iteration for each 16 that multiply them, and there are the loops around.
+    let iterations = turns * (loads + 1) + loads.div_ceil(16) + 2;
+    let steps = (ITERATIONS / iterations).max(1);
+    (0..time)
+        .step_by(steps)
+        .map(|from| {
+            let mut all = vec![params(from..(from + steps).min(time)).binding()];
+            all.extend_from_slice(bindings);
+            Launch::groups(shader, all, move |samples| {
+                (samples * batch).div_ceil(SEQUENCES)
+            })
+            .with("IN_WORKGROUP", f64::from(room.is_some()))
+            .with("CAPACITY", room.unwrap_or(1) as f64)
+        })
+        .collect()
 }
 
 /// The words on sizes that both parameter structs have.
