@@ -174,7 +174,7 @@ impl Gpu {
         let failure = Failure::default();
         let handler = failure.clone();
         device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
-            handler.keep_first(e.to_string())
+            handler.keep_first(e.to_string());
         }));
         let handler = failure.clone();
         device.set_device_lost_callback(move |reason, message| {

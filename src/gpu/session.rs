@@ -398,7 +398,7 @@ fn operand(
 
 /// Starts every sample at a word.
 fn pad(bytes: &[u8], sample: usize) -> std::borrow::Cow<'_, [u8]> {
-    if sample % 4 == 0 {
+    if sample.is_multiple_of(4) {
         return bytes.into();
     }
     let zeros = [0u8; 3];
@@ -413,7 +413,7 @@ fn pad(bytes: &[u8], sample: usize) -> std::borrow::Cow<'_, [u8]> {
 
 /// Takes the padding out again.
 fn strip(bytes: Vec<u8>, sample: usize) -> Vec<u8> {
-    if sample % 4 == 0 {
+    if sample.is_multiple_of(4) {
         return bytes;
     }
     bytes
