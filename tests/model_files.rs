@@ -1,6 +1,11 @@
 //! What is read is written again, whole: real models, a model with every field of the schema, and a built one; judged
 //! by our own reader, by a second reading of the bytes, and by LiteRT.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "an unwrap that fails is a test that fails"
+)]
+
 #[path = "model/flatbuffer.rs"]
 mod flatbuffer;
 #[path = "model/sample.rs"]

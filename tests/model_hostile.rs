@@ -1,9 +1,15 @@
 //! Files that are damaged, or made to do harm, are refused quickly and in little memory; nothing panics.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "an unwrap that fails is a test that fails"
+)]
+
 #[path = "model/sample.rs"]
 mod sample;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use planus::{Builder, Offset};
@@ -179,7 +185,7 @@ fn hostile_word() -> impl Strategy<Value = u32> {
         Just(u32::MAX),
         Just(i32::MAX as u32),
         Just(1 << 31),
-        (0u32..5000).prop_map(|back| back.wrapping_neg()),
+        (0u32..5000).prop_map(u32::wrapping_neg),
         any::<u32>(),
     ]
 }
@@ -223,6 +229,34 @@ fn damage() -> impl Strategy<Value = Damage> {
         1 => at().prop_map(Damage::Cut),
         2 => (at(), at(), 1usize..64).prop_map(|(from, to, count)| Damage::Copy(from, to, count)),
     ]
+}
+
+/// A real model of a few hundred kilobytes; none, with a word about it, where the shared models are absent.
+static REAL: LazyLock<Option<Vec<u8>>> = LazyLock::new(|| {
+    let shared = std::env::var_os("ZEROPOINT_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    );
+    let path = shared.join("models/blazeface_short/model.tflite");
+    let bytes = std::fs::read(&path).ok();
+    if bytes.is_none() {
+        eprintln!("SKIPPED: no model at {}", path.display());
+    }
+    bytes
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_real_files_never_panic(damages in prop::collection::vec(damage(), 1..6)) {
+        if let Some(mut bytes) = REAL.clone() {
+            for damage in &damages {
+                damage.apply(&mut bytes);
+            }
+            check(&bytes);
+        }
+    }
 }
 
 proptest! {

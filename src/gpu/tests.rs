@@ -279,7 +279,7 @@ fn sessions_equal_the_cpu_whatever_the_batch_and_the_reuse_of_buffers() {
 #[test]
 fn ranges_are_exact_over_runs_and_blind_to_stale_data() {
     let Some(gpu) = gpu() else { return };
-    // Large enough for several workgroups; 3 floats a sample, so that the last vector is ragged.
+    // Large enough for a grid that must be folded; 3 floats a sample, so that the last vector is ragged.
     let program = program(
         vec![
             tensor(&[3], DType::F32, None),
@@ -294,7 +294,7 @@ fn ranges_are_exact_over_runs_and_blind_to_stale_data() {
         )],
         &[0],
     );
-    let batch = 20_001;
+    let batch = 1_400_001;
     for device in [&gpu as &dyn Device, &Cpu::definition()] {
         let mut random = Random(5);
         let mut session = device
@@ -438,11 +438,13 @@ fn quantization_has_no_float_arithmetic_to_go_wrong() {
 fn what_does_not_fit_is_an_error() {
     let Some(gpu) = gpu() else { return };
     let program = ragged();
-    let huge = config(Keep::All, false, usize::MAX >> 8);
-    assert!(matches!(
-        gpu.session(&program, &huge).map(|s| s.batch()),
-        Err(DeviceError::OutOfMemory { .. })
-    ));
+    for batch in [usize::MAX >> 8, usize::MAX] {
+        let huge = config(Keep::All, false, batch);
+        assert!(matches!(
+            gpu.session(&program, &huge).map(|s| s.batch()),
+            Err(DeviceError::OutOfMemory { .. })
+        ));
+    }
     let mut session = gpu.session(&program, &config(Keep::All, false, 2)).unwrap();
     for (samples, values) in [
         (3, Values::I8(vec![0; 15])),
@@ -479,4 +481,27 @@ fn a_shader_that_does_not_compile_is_named() {
         )
         .is_ok()
     );
+}
+
+#[test]
+fn a_lost_device_is_an_error_and_no_panic() {
+    let Some(gpu) = gpu() else { return };
+    let program = ragged();
+    let mut session = gpu.session(&program, &config(Keep::All, false, 2)).unwrap();
+    session.run(2, &[Values::I8(vec![1; 10])]).unwrap();
+    gpu.device.destroy();
+    assert!(session.run(2, &[Values::I8(vec![1; 10])]).is_err());
+    assert!(session.read(4).is_err());
+    assert!(gpu.session(&program, &config(Keep::All, false, 2)).is_err());
+}
+
+#[test]
+fn adapters_are_listed_with_what_was_opened() {
+    let Some(gpu) = gpu() else { return };
+    let all = super::adapters();
+    assert!(all.iter().any(|a| a.name == gpu.name()));
+    let software = gpu.summary().kind == super::AdapterKind::Cpu;
+    assert_eq!(gpu.is_software(), software);
+    let part: String = gpu.name().chars().take(5).collect();
+    assert!(Gpu::open(Some(&part.to_uppercase())).is_ok());
 }

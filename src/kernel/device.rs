@@ -33,7 +33,7 @@ pub trait Session {
     /// If the device fails.
     fn run(&mut self, samples: usize, inputs: &[Values]) -> Result<(), DeviceError>;
 
-    /// The values of a kept tensor in the last run, sample-major.
+    /// The values of a kept tensor in the last run, sample-major; each can be read once a run.
     ///
     /// # Errors
     /// If the tensor was not kept or the device fails.

@@ -36,6 +36,10 @@ impl Budget {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "an unwrap that fails is a test that fails"
+)]
 mod tests {
     use super::*;
 

@@ -43,6 +43,10 @@ pub fn operator_name(code: &OperatorCode) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "an unwrap that fails is a test that fails"
+)]
 mod tests {
     use super::*;
 

@@ -234,7 +234,10 @@ impl<'a> Reader<'a> {
         planus::Result<R>: VectorRead<'a>,
         T: TryFrom<R, Error = planus::Error> + WriteAsOffset<T>,
     {
-        for table in vector.into_iter().flat_map(|vector| vector.iter()) {
+        let Some(vector) = vector else {
+            return Ok(());
+        };
+        for table in vector {
             self.budget.spend(size_of::<T>(), place)?;
             let table = table.map_err(Error::at(place))?;
             self.table::<R, T>(table, place)?;

@@ -312,6 +312,10 @@ impl Writer {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    reason = "an unwrap that fails is a test that fails"
+)]
 mod tests {
     use super::*;
     use crate::model::{OperatorCode, Tensor, parse};

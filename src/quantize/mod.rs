@@ -28,4 +28,4 @@ pub use error::Error;
 pub use plan::{
     ActivationPlan, Boundary, ConstantPlan, Intermediates, Io, OperatorPlan, Plan, Role, Use, Why,
 };
-pub use planner::{plan, plan_with_parameters};
+pub use planner::{check_float, plan, plan_with_parameters};

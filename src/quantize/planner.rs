@@ -62,6 +62,33 @@ pub fn plan_with_parameters(
     Planner::new(graph, Known::Parameters(parameters), io).plan()
 }
 
+/// Refuses a model that is quantized already, before any time is spent on calibrating it.
+///
+/// # Errors
+/// If a tensor or operator is quantized; names it.
+pub fn check_float(graph: &Graph) -> Result<(), Error> {
+    let found = |found: String| Error::AlreadyQuantized {
+        file: graph.file.clone(),
+        found,
+    };
+    for node in &graph.nodes {
+        if matches!(node.op, Op::Quantize | Op::Dequantize) {
+            return Err(found(format!("it has a {}", node.describe())));
+        }
+        for &id in node.inputs.iter().flatten().chain(&node.outputs) {
+            let tensor = &graph.tensors[id];
+            let small = matches!(
+                tensor.dtype,
+                DType::I8 | DType::U8 | DType::I16 | DType::F16
+            );
+            if tensor.quantization.is_some() || small {
+                return Err(found(format!("{} is {}", graph.describe(id), tensor.dtype)));
+            }
+        }
+    }
+    Ok(())
+}
+
 #[derive(Clone, Copy)]
 enum Known<'a> {
     Ranges(&'a [Option<Range>]),
@@ -95,7 +122,7 @@ impl<'a> Planner<'a> {
 
     fn plan(mut self) -> Result<Plan, Error> {
         let graph = self.graph;
-        self.check_float()?;
+        check_float(graph)?;
         let read: HashSet<TensorId> = graph
             .nodes
             .iter()
@@ -132,30 +159,6 @@ impl<'a> Planner<'a> {
 
     fn is_float(&self, id: TensorId) -> bool {
         self.graph.tensors[id].dtype == DType::F32
-    }
-
-    fn check_float(&self) -> Result<(), Error> {
-        let graph = self.graph;
-        let found = |found: String| Error::AlreadyQuantized {
-            file: graph.file.clone(),
-            found,
-        };
-        for node in &graph.nodes {
-            if matches!(node.op, Op::Quantize | Op::Dequantize) {
-                return Err(found(format!("it has a {}", node.describe())));
-            }
-            for &id in node.inputs.iter().flatten().chain(&node.outputs) {
-                let tensor = &graph.tensors[id];
-                let small = matches!(
-                    tensor.dtype,
-                    DType::I8 | DType::U8 | DType::I16 | DType::F16
-                );
-                if tensor.quantization.is_some() || small {
-                    return Err(found(format!("{} is {}", graph.describe(id), tensor.dtype)));
-                }
-            }
-        }
-        Ok(())
     }
 
     fn node(&mut self, i: usize, node: &Node) -> Result<(), Error> {

@@ -1,1 +1,14 @@
-//! (under construction)
+//! Results as text: pure functions of result structs. JSON is their serialisation.
+
+mod evaluate;
+mod inspect;
+mod lists;
+mod quantize;
+mod table;
+mod verify;
+
+pub use evaluate::{Evaluation, evaluate};
+pub use inspect::{Inspection, inspect};
+pub use lists::{devices, ops};
+pub use quantize::{ModelSize, quantize};
+pub use verify::{OutputDistance, TensorEquality, Verification, verify};

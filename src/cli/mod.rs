@@ -1,0 +1,74 @@
+//! Commands, one file each. stdout is data, stderr is progress; exit codes are 0 ok, 1 a check failed, 2 usage or input,
+//! 3 device.
+
+mod devices;
+mod evaluate;
+mod failure;
+mod inspect;
+mod ops;
+mod output;
+mod progress;
+mod quantize;
+mod run;
+mod target;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+pub use failure::Failure;
+
+/// Calibrates, quantizes, verifies and evaluates TensorFlow Lite (LiteRT) models.
+#[derive(Parser)]
+#[command(name = "zeropoint", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+A float model and a few hundred real samples make an int8 model:
+  zeropoint quantize model.tflite --data calib.npz -o model_int8.tflite
+  zeropoint verify model.tflite model_int8.tflite --data eval.npz
+  zeropoint evaluate model.tflite model_int8.tflite --data eval.npz
+
+Data is .npz or .npy: arrays input_0, input_1, … (or named like the model's inputs), first axis = sample; labels beside them.
+Exit codes: 0 ok, 1 a check failed, 2 wrong usage or input, 3 device.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a full-integer int8 model from a float model and representative data
+    Quantize(quantize::Arguments),
+    /// Run a model over data and save its outputs
+    Run(run::Arguments),
+    /// Score classifiers against labels, several models side by side
+    Evaluate(evaluate::Arguments),
+    /// Prove that a quantized model gives the same bits on every device, and measure its distance to the float model
+    Verify(verify::Arguments),
+    /// Show what is in a model: operators, tensors, quantization, sizes
+    Inspect(inspect::Arguments),
+    /// List the devices that models can run on
+    Devices(devices::Arguments),
+    /// List the supported operators
+    Ops(ops::Arguments),
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Quantize(a) => quantize::run(&a),
+        Command::Run(a) => run::run(&a),
+        Command::Evaluate(a) => evaluate::run(&a),
+        Command::Verify(a) => verify::run(&a),
+        Command::Inspect(a) => inspect::run(&a),
+        Command::Devices(a) => devices::run(&a),
+        Command::Ops(a) => ops::run(&a),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}

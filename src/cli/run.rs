@@ -1,0 +1,90 @@
+//! `zeropoint run`
+
+use super::target::{DataArguments, DeviceArguments, load};
+use super::{Failure, output, progress};
+use clap::Args;
+use std::path::PathBuf;
+use zeropoint::data::NpzWriter;
+use zeropoint::kernel::{Keep, SessionConfig};
+use zeropoint::stream;
+
+/// Arguments of `zeropoint run`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Model to run, float or quantized
+    model: PathBuf,
+    #[command(flatten)]
+    data: DataArguments,
+    /// Where to write: output_0, output_1, … with the sample first, raw as the model gives them
+    #[arg(short, long, value_name = "OUT.npz")]
+    output: PathBuf,
+    /// Also write every tensor that has a value as tensor_K, K being its number in the file
+    #[arg(long)]
+    all_tensors: bool,
+    #[command(flatten)]
+    device: DeviceArguments,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let (_, program) = load(&arguments.model)?;
+    let graph = &program.graph;
+    let (mut data, feeds) = arguments.data.open(graph)?;
+    let device = arguments.device.open()?;
+    let keep = if arguments.all_tensors {
+        Keep::All
+    } else {
+        Keep::Outputs
+    };
+    let config = SessionConfig {
+        batch: arguments.device.batch,
+        keep,
+        ranges: false,
+        feeds: feeds.clone(),
+    };
+    let mut session = device.session(&program, &config)?;
+    let mut writer = NpzWriter::create(&arguments.output)?;
+    let mut tensors = if arguments.all_tensors {
+        program.values()
+    } else {
+        graph.outputs.clone()
+    };
+    tensors.sort_unstable();
+    tensors.dedup();
+    let bar = progress::bar("run", data.len());
+    stream::each(&mut data, session.batch(), |batch| {
+        session.run(batch.samples, &stream::feed(&feeds, batch.inputs))?;
+        for &id in &tensors {
+            let shape = &graph.tensors[id].shape;
+            let value = session.read(id)?;
+            if arguments.all_tensors {
+                writer.append(&format!("tensor_{id}"), shape, &value)?;
+            }
+            for (i, _) in graph
+                .outputs
+                .iter()
+                .enumerate()
+                .filter(|&(_, &output)| output == id)
+            {
+                // The model's own batch dimension of 1 is the sample's.
+                let row = if shape.len() > 1 && shape[0] == 1 {
+                    &shape[1..]
+                } else {
+                    shape
+                };
+                writer.append(&format!("output_{i}"), row, &value)?;
+            }
+        }
+        bar.inc(batch.samples as u64);
+        Ok::<(), Failure>(())
+    })?;
+    bar.finish_and_clear();
+    writer.finish()?;
+    output::note(&format!(
+        "{} samples on {} -> {}",
+        data.len(),
+        device.name(),
+        arguments.output.display()
+    ));
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Options that several commands share: the device, and the data.
+
+use super::{Failure, output};
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+use zeropoint::cpu::Cpu;
+use zeropoint::gpu::Gpu;
+use zeropoint::graph::Graph;
+use zeropoint::kernel::{self, Device, Feed, Program};
+use zeropoint::{data, graph, model, stream};
+
+/// Which device to run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Choice {
+    /// A real GPU if there is one, otherwise the CPU
+    Auto,
+    /// A GPU, also one that is emulated in software
+    Gpu,
+    /// The CPU
+    Cpu,
+}
+
+/// Device options.
+#[derive(Args, Clone, Debug)]
+pub struct DeviceArguments {
+    /// Where to compute
+    #[arg(
+        long,
+        value_enum,
+        default_value = "auto",
+        value_name = "auto|gpu|cpu",
+        hide_possible_values = true
+    )]
+    pub device: Choice,
+    /// Take the GPU whose name contains NAME (see `zeropoint devices`)
+    #[arg(long, value_name = "NAME")]
+    pub adapter: Option<String>,
+    /// Samples computed at once; chosen from memory if not given
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub batch: Option<usize>,
+}
+
+/// Data options.
+#[derive(Args, Clone, Debug)]
+pub struct DataArguments {
+    /// Data set, .npz or .npy: input_0, input_1, … with the sample first
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Use only the first N samples
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub limit: Option<usize>,
+    /// Integer data u for a float input means u·S + O
+    #[arg(long, value_name = "S", value_parser = finite, allow_negative_numbers = true)]
+    pub input_scale: Option<f32>,
+    /// See --input-scale; 0 if not given
+    #[arg(long, value_name = "O", requires = "input_scale", value_parser = finite, allow_negative_numbers = true)]
+    pub input_offset: Option<f32>,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("expected a number of at least 1".into()),
+    }
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(x) if x.is_finite() => Ok(x),
+        _ => Err("expected a finite number".into()),
+    }
+}
+
+impl DataArguments {
+    /// Opens the data set for a graph.
+    pub fn open(&self, graph: &Graph) -> Result<(data::DataSet, Vec<Feed>), Failure> {
+        let scale_offset = self
+            .input_scale
+            .map(|s| (s, self.input_offset.unwrap_or(0.0)));
+        let options = data::Options {
+            limit: self.limit,
+            scale_offset,
+        };
+        Ok(stream::open(&self.data, graph, &options)?)
+    }
+}
+
+impl DeviceArguments {
+    /// The GPU these options ask for; `None` for the CPU. `auto` says on stderr why it takes the CPU.
+    pub fn gpu(&self) -> Result<Option<Gpu>, Failure> {
+        match (self.device, &self.adapter) {
+            (Choice::Cpu, Some(name)) => Err(Failure::Input(format!(
+                "--adapter {name} names a GPU, but --device cpu asks for the CPU"
+            ))),
+            (Choice::Cpu, None) => Ok(None),
+            (Choice::Gpu, name) | (Choice::Auto, name @ Some(_)) => {
+                Ok(Some(Gpu::open(name.as_deref())?))
+            }
+            (Choice::Auto, None) => match Gpu::open(None) {
+                Ok(gpu) if !gpu.is_software() => Ok(Some(gpu)),
+                Ok(gpu) => {
+                    output::note(&format!(
+                        "no GPU but {}; running on native CPU kernels",
+                        gpu.name()
+                    ));
+                    Ok(None)
+                }
+                Err(_) => {
+                    output::note("no GPU found; running on native CPU kernels");
+                    Ok(None)
+                }
+            },
+        }
+    }
+
+    /// The device these options ask for.
+    pub fn open(&self) -> Result<Box<dyn Device>, Failure> {
+        Ok(match self.gpu()? {
+            Some(gpu) => Box::new(gpu),
+            None => Box::new(Cpu::new()),
+        })
+    }
+}
+
+/// Reads a model and prepares it for running.
+pub fn load(path: &Path) -> Result<(model::Model, Program), Failure> {
+    let model = model::read(path)?;
+    let graph = graph::load(&model, &path.display().to_string())?;
+    Ok((model, kernel::prepare(graph)?))
+}

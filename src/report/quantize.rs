@@ -1,0 +1,72 @@
+//! What `quantize` did.
+
+use super::table::{Table, grouped};
+use crate::model::{Model, TensorType};
+use std::collections::BTreeMap;
+
+/// Size of a model and its tensors by type.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ModelSize {
+    /// File.
+    pub file: String,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Number of tensors of each type, all subgraphs.
+    pub tensors: BTreeMap<String, usize>,
+}
+
+impl ModelSize {
+    /// Counts a model's tensors.
+    pub fn new(file: &str, model: &Model, bytes: u64) -> Self {
+        let mut tensors = BTreeMap::new();
+        for tensor in model
+            .subgraphs
+            .iter()
+            .flatten()
+            .flat_map(|s| s.tensors.iter().flatten())
+        {
+            *tensors.entry(type_name(tensor.type_)).or_insert(0) += 1;
+        }
+        Self {
+            file: file.into(),
+            bytes,
+            tensors,
+        }
+    }
+
+    /// `float32 50, int32 4`
+    pub(super) fn types(&self) -> String {
+        self.tensors
+            .iter()
+            .map(|(name, n)| format!("{name} {n}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+/// The type's name, also one newer than the schema.
+pub(super) fn type_name(code: i8) -> String {
+    TensorType::try_from(code).map_or_else(
+        |_| format!("type {code}"),
+        |t| format!("{t:?}").to_lowercase(),
+    )
+}
+
+/// The result in a few lines.
+pub fn quantize(device: &str, samples: usize, seconds: f64, sizes: &[ModelSize; 2]) -> String {
+    let rate = samples as f64 / seconds.max(1e-9);
+    let mut text = format!(
+        "calibrated on {samples} samples in {seconds:.2} s ({rate:.0} samples/s) on {device}\n\n"
+    );
+    let mut table = Table::new(&["model", ">bytes", "tensors"]);
+    for size in sizes {
+        table.row(vec![size.file.clone(), grouped(size.bytes), size.types()]);
+    }
+    text += &table.text();
+    let [float, quantized] = sizes;
+    text += &format!(
+        "\n{:.2} times smaller\n",
+        float.bytes as f64 / quantized.bytes.max(1) as f64
+    );
+    text
+}
