@@ -9,9 +9,9 @@
 //!
 //! # Bindings
 //! Group 0. Binding 0 is always `var<uniform> run: Run` (see `shaders/shared/run.wgsl`), the bindings of the launch
-//! follow from 1 in order. [`Binding::Read`] and [`Binding::Constant`] are `var<storage, read>`, [`Binding::Write`] and
-//! [`Binding::Scratch`] are `var<storage, read_write>`. Parameters are a constant binding of `u32`/`i32`/`f32` words
-//! (made by [`Params`]) that the shader declares as a struct.
+//! follow from 1 in order. [`Binding::Read`], [`Binding::ReadScratch`] and [`Binding::Constant`] are
+//! `var<storage, read>`, [`Binding::Write`] and [`Binding::Scratch`] are `var<storage, read_write>`. Parameters are a
+//! constant binding of `u32`/`i32`/`f32` words (made by [`Params`]) that the shader declares as a struct.
 //!
 //! # Grid
 //! A launch asks for a number of workgroups; the recorder folds it into two dimensions, and the shader rebuilds the
@@ -57,6 +57,11 @@ pub(super) enum Binding {
         slot: usize,
         /// Size for one sample, a multiple of 4.
         bytes_per_sample: usize,
+    },
+    /// Such room, read only.
+    ReadScratch {
+        /// Which one.
+        slot: usize,
     },
     /// The bytes of the model's n-th input before their table makes floats of them, read.
     Fed(usize),

@@ -61,6 +61,7 @@ impl Ranges {
             {
                 let data = match launch.bindings.get(*binding) {
                     Some(Binding::Write(id) | Binding::Read(id)) => Binding::Read(*id),
+                    Some(Binding::Scratch { slot, .. }) => Binding::ReadScratch { slot: *slot },
                     Some(other) => other.clone(),
                     None => continue,
                 };

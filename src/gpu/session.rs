@@ -73,11 +73,11 @@ impl<'a> GpuSession<'a> {
             .max(1);
         // Weights first: what is left is for the batch.
         let mut constants = Constants::default();
-        let loaded = stages
-            .into_iter()
-            .flatten()
-            .map(|launch| Loaded::new(gpu, program, launch, &mut constants))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut loaded: Vec<Loaded> = Vec::new();
+        for launch in stages.into_iter().flatten() {
+            let next = Loaded::new(gpu, program, launch, loaded.last(), &mut constants)?;
+            loaded.push(next);
+        }
         let buffers = loop {
             match Buffers::new(gpu, &plan, &ranges, batch) {
                 Err(DeviceError::OutOfMemory { .. }) if config.batch.is_none() && batch > 1 => {
@@ -298,7 +298,9 @@ impl Buffers {
             Binding::Read(id) | Binding::Write(id) => {
                 self.slots.get(plan.slot_of.get(*id).copied().flatten()?)
             }
-            Binding::Scratch { slot, .. } => self.scratch.get(*slot),
+            Binding::Scratch { slot, .. } | Binding::ReadScratch { slot } => {
+                self.scratch.get(*slot)
+            }
             Binding::Fed(input) => self.fed.get(*input)?.as_ref(),
             Binding::Keys => Some(&self.keys),
             Binding::Constant(_) => None,
@@ -322,6 +324,7 @@ impl Loaded {
         gpu: &Gpu,
         program: &Program,
         launch: Launch,
+        before: Option<&Loaded>,
         known: &mut Constants,
     ) -> Result<Loaded, DeviceError> {
         let writable = |b: &Binding| {
@@ -333,9 +336,14 @@ impl Loaded {
         let writable = launch.bindings.iter().map(writable).collect();
         let pipeline = gpu.pipeline(launch.shader, &launch.constants, writable)?;
         let mut constants = Vec::with_capacity(launch.bindings.len());
-        for binding in &launch.bindings {
+        for (i, binding) in launch.bindings.iter().enumerate() {
+            // A long LSTM takes several launches with the same weights.
+            let shared = before.filter(|l| l.launch.bindings.get(i) == Some(binding));
             constants.push(match binding {
-                Binding::Constant(bytes) => Some(gpu.upload(launch.shader, bytes)?),
+                Binding::Constant(bytes) => match shared {
+                    Some(before) => before.constants[i].clone(),
+                    None => Some(gpu.upload(launch.shader, bytes)?),
+                },
                 Binding::Read(id) => operand(gpu, program, *id, known)?,
                 _ => None,
             });
