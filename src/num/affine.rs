@@ -110,4 +110,23 @@ mod tests {
         assert!(p.scale > 0.0);
         assert_eq!(activation_8bit(f32::MIN, f32::MAX, -128).scale, 1.0);
     }
+
+    /// Values of a model and what the converter wrote for them; each differs when divided by the scale.
+    #[test]
+    fn constants_round_as_the_converter_rounds() {
+        let x: f32 = 0.059_817_046;
+        assert_eq!(quantize_weight(x, 127.0 / 0.233_746_62), 33);
+        assert_eq!((x / symmetric_8bit(0.233_746_62)).round(), 32.0);
+        let (x, scale): (f32, f32) = (0.005_090_187_3, 1.261_508_6e-5);
+        assert_eq!(quantize_bias(x, scale), 403);
+        assert_eq!((x / scale).round(), 404.0);
+        assert_eq!(quantize_bias(1.005_778_6, 1.113_097_9e-5), 90359);
+        assert_eq!(quantize_bias(-1.0, 1e-12), i32::MIN);
+    }
+
+    #[test]
+    fn weights_of_nothing_have_a_scale() {
+        assert_eq!(symmetric_8bit(0.0), (5e-7 / 127.0) as f32);
+        assert_eq!(symmetric_8bit(1.0), 1.0 / 127.0);
+    }
 }

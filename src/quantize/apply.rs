@@ -8,7 +8,7 @@ use crate::model::{
     Buffer, BuiltinOperator, Model, Operator, OperatorCode, QuantizationParameters, SubGraph,
     Tensor, TensorType, builtin_code,
 };
-use crate::num::affine::{quantize, quantize_bias, quantize_weight, symmetric_8bit};
+use crate::num::affine::{quantize, quantize_bias, quantize_weight};
 use crate::num::{Affine, DType, Values};
 use std::collections::{BTreeMap, HashMap};
 
@@ -264,7 +264,7 @@ fn integers(constant: &ConstantPlan, values: &[f32], step: usize) -> Values {
         Role::Weight => {
             let mut inverses: Vec<f32> = scales.iter().map(|s| 1.0 / s).collect();
             let largest = values.iter().fold(0f32, |m, x| m.max(x.abs()));
-            if constant.axis.is_none() && scales[0] == symmetric_8bit(largest) {
+            if constant.axis.is_none() && scales[0] == (f64::from(largest) / 127.0) as f32 {
                 // The converter does not go through the rounded scale here.
                 inverses[0] = 127.0 / largest;
             }

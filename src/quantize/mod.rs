@@ -18,6 +18,7 @@
 //! | output state of an LSTM | int8 | those of the output |
 //! | cell state of an LSTM | int16 | a power of two from its range |
 
+mod added;
 mod apply;
 mod error;
 mod plan;

@@ -1,9 +1,8 @@
 //! Makes the [`Plan`]: one walk over the operators in execution order.
 
 use super::Error;
-use super::plan::{
-    ActivationPlan, Boundary, ConstantPlan, Intermediates, Io, OperatorPlan, Plan, Role, Use, Why,
-};
+use super::added::{Added, boundaries, intermediates, is_float};
+use super::plan::{ActivationPlan, ConstantPlan, Io, OperatorPlan, Plan, Role, Use, Why};
 use crate::graph::{Graph, Node, Op, TensorId};
 use crate::num::affine::{activation_8bit, power_of_two_16bit, symmetric_8bit};
 use crate::num::{Affine, DType, Range, Values};
@@ -26,14 +25,6 @@ mod lstm {
     pub const CELL_STATE: usize = 19;
     /// Peephole, projection and layer normalisation.
     pub const UNSUPPORTED: [usize; 9] = [9, 10, 11, 16, 17, 20, 21, 22, 23];
-    /// Names the converter gives the intermediate tensors.
-    pub const INTERMEDIATES: [&str; 5] = [
-        "input_to_input_intermediate",
-        "input_to_forget_intermediate",
-        "input_to_cell_intermediate",
-        "input_to_output_intermediate",
-        "effective_hidden_scale_intermediate",
-    ];
 }
 
 /// Decides how to quantize `graph`; `ranges` has an entry for each of its tensors.
@@ -138,14 +129,14 @@ impl<'a> Planner<'a> {
             self.node(i, node)?;
         }
         let mut added = Added::new(graph);
-        let boundaries = self.boundaries(&read, &mut added);
+        let boundaries = boundaries(graph, self.io, &read, &mut added);
         let mut seen = HashSet::new();
         for constant in &mut self.constants {
             if !seen.insert(constant.source) {
                 (constant.tensor, constant.name) = added.tensor(&constant.name);
             }
         }
-        let intermediates = self.intermediates(&mut added);
+        let intermediates = intermediates(graph, &self.affine, &mut added);
         Ok(Plan {
             io: self.io,
             activations: self.activations,
@@ -158,7 +149,7 @@ impl<'a> Planner<'a> {
     }
 
     fn is_float(&self, id: TensorId) -> bool {
-        self.graph.tensors[id].dtype == DType::F32
+        is_float(self.graph, id)
     }
 
     fn node(&mut self, i: usize, node: &Node) -> Result<(), Error> {
@@ -478,57 +469,6 @@ impl<'a> Planner<'a> {
         .filter(|a| a.scale.is_normal() && a.scale > 0.0 && (-128..=127).contains(&a.zero_point))
         .ok_or_else(|| Error::missing_range(self.graph, id))
     }
-
-    fn boundaries(&self, read: &HashSet<TensorId>, added: &mut Added) -> Vec<Boundary> {
-        if self.io == Io::Int8 {
-            return Vec::new();
-        }
-        let graph = self.graph;
-        let mut boundaries: Vec<Boundary> = Vec::new();
-        for &outside in graph.inputs.iter().filter(|id| read.contains(id)) {
-            if self.is_float(outside) {
-                let (inside, name) = added.tensor("tfl.quantize");
-                boundaries.push(Boundary {
-                    outside,
-                    inside,
-                    name,
-                    at_input: true,
-                });
-            }
-        }
-        // An input that is an output as well has been seen to; an output listed twice needs one conversion.
-        let mut done: HashSet<TensorId> = graph.inputs.iter().copied().collect();
-        for &outside in &graph.outputs {
-            if self.is_float(outside) && done.insert(outside) {
-                let (inside, name) = added.tensor(&graph.tensors[outside].name);
-                boundaries.push(Boundary {
-                    outside,
-                    inside,
-                    name,
-                    at_input: false,
-                });
-            }
-        }
-        boundaries
-    }
-
-    fn intermediates(&self, added: &mut Added) -> Vec<Intermediates> {
-        let lstms = self.graph.nodes.iter().enumerate();
-        lstms
-            .filter(|(_, n)| matches!(n.op, Op::UnidirectionalSequenceLstm(_)))
-            .filter_map(|(node, n)| {
-                let hidden = self.affine[*n.outputs.first()?]?;
-                let first = added.next;
-                let names = lstm::INTERMEDIATES.map(|base| added.tensor(base).1);
-                Some(Intermediates {
-                    node,
-                    first,
-                    names,
-                    hidden,
-                })
-            })
-            .collect()
-    }
 }
 
 /// Scales of the bias: input scale · weight scale, in single precision as the converter has it.
@@ -571,35 +511,5 @@ fn operator(op: &Op) -> OperatorPlan {
     OperatorPlan {
         name: op.name(),
         version,
-    }
-}
-
-/// Numbers and unused names for the tensors to be added.
-struct Added {
-    next: TensorId,
-    names: HashSet<String>,
-    /// The last number tried behind each name.
-    counts: HashMap<String, usize>,
-}
-
-impl Added {
-    fn new(graph: &Graph) -> Self {
-        Added {
-            next: graph.tensors.len(),
-            names: graph.tensors.iter().map(|t| t.name.clone()).collect(),
-            counts: HashMap::new(),
-        }
-    }
-
-    /// The next number, and `base` with the first number behind it that makes a new name.
-    fn tensor(&mut self, base: &str) -> (TensorId, String) {
-        let mut name = base.to_owned();
-        let count = self.counts.entry(name.clone()).or_default();
-        while !self.names.insert(name.clone()) {
-            *count += 1;
-            name = format!("{base}{count}");
-        }
-        self.next += 1;
-        (self.next - 1, name)
     }
 }

@@ -1,0 +1,107 @@
+//! The tensors a quantized model has beyond those of the float model: their numbers, names and places.
+
+use super::plan::{Boundary, Intermediates, Io};
+use crate::graph::{Graph, Op, TensorId};
+use crate::num::{Affine, DType};
+use std::collections::{HashMap, HashSet};
+
+/// Names the converter gives the intermediate tensors of an LSTM.
+const INTERMEDIATES: [&str; 5] = [
+    "input_to_input_intermediate",
+    "input_to_forget_intermediate",
+    "input_to_cell_intermediate",
+    "input_to_output_intermediate",
+    "effective_hidden_scale_intermediate",
+];
+
+/// Numbers and unused names for the tensors to be added.
+pub(super) struct Added {
+    next: TensorId,
+    names: HashSet<String>,
+    /// The last number tried behind each name.
+    counts: HashMap<String, usize>,
+}
+
+impl Added {
+    pub(super) fn new(graph: &Graph) -> Self {
+        Added {
+            next: graph.tensors.len(),
+            names: graph.tensors.iter().map(|t| t.name.clone()).collect(),
+            counts: HashMap::new(),
+        }
+    }
+
+    /// The next number, and `base` with the first number behind it that makes a new name.
+    pub(super) fn tensor(&mut self, base: &str) -> (TensorId, String) {
+        let mut name = base.to_owned();
+        let count = self.counts.entry(name.clone()).or_default();
+        while !self.names.insert(name.clone()) {
+            *count += 1;
+            name = format!("{base}{count}");
+        }
+        self.next += 1;
+        (self.next - 1, name)
+    }
+}
+
+pub(super) fn is_float(graph: &Graph, id: TensorId) -> bool {
+    graph.tensors[id].dtype == DType::F32
+}
+
+/// The conversions at the float inputs that some operator reads, and at the float outputs.
+pub(super) fn boundaries(
+    graph: &Graph,
+    io: Io,
+    read: &HashSet<TensorId>,
+    added: &mut Added,
+) -> Vec<Boundary> {
+    if io == Io::Int8 {
+        return Vec::new();
+    }
+    let mut boundaries = Vec::new();
+    let mut boundary = |outside: TensorId, base: &str, at_input: bool| {
+        let (inside, name) = added.tensor(base);
+        boundaries.push(Boundary {
+            outside,
+            inside,
+            name,
+            at_input,
+        });
+    };
+    for &id in graph.inputs.iter().filter(|id| read.contains(id)) {
+        if is_float(graph, id) {
+            boundary(id, "tfl.quantize", true);
+        }
+    }
+    // An input that is an output as well has been seen to; an output listed twice needs one conversion.
+    let mut done: HashSet<TensorId> = graph.inputs.iter().copied().collect();
+    for &id in &graph.outputs {
+        if is_float(graph, id) && done.insert(id) {
+            boundary(id, &graph.tensors[id].name, false);
+        }
+    }
+    boundaries
+}
+
+/// Five tensors for each LSTM; `affine` has the parameters of its output.
+pub(super) fn intermediates(
+    graph: &Graph,
+    affine: &[Option<Affine>],
+    added: &mut Added,
+) -> Vec<Intermediates> {
+    let lstms = graph.nodes.iter().enumerate();
+    lstms
+        .filter(|(_, n)| matches!(n.op, Op::UnidirectionalSequenceLstm(_)))
+        .filter_map(|(node, n)| {
+            let hidden = affine[*n.outputs.first()?]?;
+            let first = added.next;
+            let names = INTERMEDIATES.map(|base| added.tensor(base).1);
+            Some(Intermediates {
+                node,
+                first,
+                names,
+                hidden,
+            })
+        })
+        .collect()
+}
