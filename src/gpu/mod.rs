@@ -13,6 +13,7 @@ mod launch;
 mod lstm;
 mod mean;
 mod plan;
+mod product;
 mod quantize;
 mod ranges;
 mod session;
