@@ -521,3 +521,81 @@ fn ranges_of_an_lstm_do_not_depend_on_the_batch() {
         }
     }
 }
+
+/// Not a test: speed of a convolution of our leading case, `cargo test --test kernels speed -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    let shape = ConvShape {
+        batch: 1,
+        in_h: 124,
+        in_w: 6,
+        in_c: 64,
+        out_h: 120,
+        out_w: 6,
+        out_c: 64,
+        k_h: 5,
+        k_w: 1,
+        stride_h: 1,
+        stride_w: 1,
+        dilation_h: 1,
+        dilation_w: 1,
+        pad_top: 0,
+        pad_left: 0,
+        group_in: 64,
+        group_out: 64,
+    };
+    let mut random = Random(1);
+    let (samples, inputs, outputs) = (8, input_elements(&shape), shape.pixels() * 64);
+    let float = program(
+        Kernel::ConvF32(ConvF32 {
+            shape,
+            weights: random.f32s(64 * 320),
+            bias: random.f32s(64),
+            bounds: (0.0, f32::INFINITY),
+        }),
+        (inputs, DType::F32),
+        &[(outputs, DType::F32, false)],
+    );
+    let integer = program(
+        Kernel::ConvI8(ConvI8 {
+            shape,
+            weights: random.i8s(64 * 320),
+            bias: random.i32s(64, 1000),
+            multipliers: random.multipliers(64, 0.001),
+            input_zero_point: -3,
+            output_zero_point: -128,
+            bounds: (-128, 127),
+        }),
+        (inputs, DType::I8),
+        &[(outputs, DType::I8, false)],
+    );
+    let flop = 2.0 * (samples * outputs * 320) as f64;
+    for device in support::devices() {
+        for (program, x) in [
+            (&float, Values::F32(random.f32s(samples * inputs))),
+            (&integer, Values::I8(random.i8s(samples * inputs))),
+        ] {
+            let config = SessionConfig {
+                batch: Some(samples),
+                keep: Keep::All,
+                ranges: false,
+                feeds: vec![Feed::Direct],
+            };
+            let mut session = device.session(program, &config).unwrap();
+            let mut best = f64::INFINITY;
+            for _ in 0..6 {
+                let start = std::time::Instant::now();
+                session.run(samples, std::slice::from_ref(&x)).unwrap();
+                session.read(1).unwrap();
+                best = best.min(start.elapsed().as_secs_f64());
+            }
+            println!(
+                "{} {}: {:.2} GOP/s",
+                device.name(),
+                x.dtype(),
+                flop / best / 1e9
+            );
+        }
+    }
+}

@@ -298,9 +298,7 @@ impl Buffers {
             Binding::Read(id) | Binding::Write(id) => {
                 self.slots.get(plan.slot_of.get(*id).copied().flatten()?)
             }
-            Binding::Scratch { slot, .. } | Binding::ReadScratch { slot } => {
-                self.scratch.get(*slot)
-            }
+            Binding::Scratch { slot, .. } | Binding::ReadScratch(slot) => self.scratch.get(*slot),
             Binding::Fed(input) => self.fed.get(*input)?.as_ref(),
             Binding::Keys => Some(&self.keys),
             Binding::Constant(_) => None,
