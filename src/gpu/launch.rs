@@ -21,7 +21,7 @@
 //! Mesa's software rasterizer (llvmpipe) silently ends an invocation's loops after 65 535 iterations **in all, nested
 //! ones included**. Split long sums over invocations and write short inner loops out.
 
-use crate::graph::{Graph, Node, TensorId};
+use crate::graph::{Graph, TensorId};
 use crate::kernel::Step;
 use crate::num::DType;
 
@@ -118,12 +118,7 @@ pub(super) struct Op<'a> {
     pub ranges: bool,
 }
 
-impl<'a> Op<'a> {
-    /// The node, for tensors that are not run-time inputs or outputs.
-    pub fn node(self) -> &'a Node {
-        &self.graph.nodes[self.step.node]
-    }
-
+impl Op<'_> {
     /// Binds the i-th run-time input.
     pub fn read(self, i: usize) -> Binding {
         Binding::Read(self.step.inputs[i])
