@@ -1,6 +1,8 @@
 //! Every operator against LiteRT's reference kernels: models of one operator (and a few of several) over seeded grids,
 //! made and run by `tests/litert/generate.py`; every integer of every tensor must be equal on every device.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -99,7 +101,7 @@ fn run(
                 case.case,
                 case.what,
                 device.name()
-            ))
+            ));
         };
         let mut session = match device.session(program, &config) {
             Ok(session) => session,
