@@ -39,9 +39,7 @@ pub trait Session {
     /// If the tensor was not kept or the device fails.
     fn read(&mut self, tensor: TensorId) -> Result<Values, DeviceError>;
 
-    /// Smallest and largest value of every float tensor over all runs; of an LSTM's cell state over all time steps.
-    ///
-    /// Its output state takes the values of its output and has no range of its own.
+    /// Smallest and largest value of every float tensor over all runs; state tensors over all time steps.
     ///
     /// # Errors
     /// If ranges were not asked for or the device fails.
