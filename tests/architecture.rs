@@ -30,7 +30,7 @@ const GENERATED: &str = "src/model/generated.rs";
 /// Most lines of a Rust file.
 const RUST_LINES: usize = 600;
 /// Most lines of a shader.
-const SHADER_LINES: usize = 250;
+const SHADER_LINES: usize = 275;
 
 /// All files below a folder with this extension, relative to the root.
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
@@ -54,9 +54,11 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(support::root().join(path)).unwrap()
 }
 
-/// The code without what follows `//`, so that links in documentation do not count.
+/// The code without its tests, which may compare any rooms, and without what follows `//`: links in documentation do
+/// not count.
 fn code(text: &str) -> String {
-    let lines = text.lines().map(|line| line.split("//").next().unwrap());
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let lines = code.lines().map(|line| line.split("//").next().unwrap());
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -101,6 +103,7 @@ fn room(path: &Path) -> String {
 #[test]
 fn names_are_found_in_all_forms() {
     let text = "use crate::num::{Affine, Range}; // crate::cli\nuse crate::{graph::{self, Op}, model};\nx: crate::data,";
+    let text = &format!("{text}\n#[cfg(test)]\nmod tests {{ use crate::cpu;");
     let names: Vec<String> = named(&code(text), "crate::").into_iter().collect();
     assert_eq!(names, ["data", "graph", "model", "num"]);
 }
@@ -121,7 +124,8 @@ fn rooms_import_only_what_they_may() {
     let mut broken = Vec::new();
     for path in files("src", "rs") {
         let room = room(&path);
-        if path == Path::new(GENERATED) || ["lib", "main"].contains(&room.as_str()) {
+        let tests = path.file_name().is_some_and(|name| name == "tests.rs");
+        if path == Path::new(GENERATED) || tests || ["lib", "main"].contains(&room.as_str()) {
             continue;
         }
         let text = code(&read(&path));
