@@ -144,7 +144,8 @@ fn attack(name: &str, model: &Model, seed: u64, count: usize) {
     for i in 0..count {
         let mut random = Random(seed.wrapping_add(i as u64 * 0x1_0000_0001));
         let mut damaged = model.clone();
-        let changes: Vec<String> = (0..=random.below(3))
+        // Mostly one change: what several have in common is that the first check refuses them.
+        let changes: Vec<String> = (0..[1, 1, 1, 2, 3][i % 5])
             .filter_map(|_| mutate(&mut damaged, &mut random))
             .collect();
         let what = format!("{name} {i}: {}", changes.join("; "));
@@ -183,14 +184,23 @@ fn har() -> Model {
 
 #[test]
 fn every_operator_float() {
-    attack("float", &tiny::all_operators(), 1, 4000);
+    let model = tiny::all_operators();
+    for (name, model) in tiny::each_operator(&model) {
+        attack(&name, &model, 1, 1000);
+    }
+    attack("float", &model, 1, 1500);
 }
 
 #[test]
 fn every_operator_int8() {
     let float = tiny::all_operators();
-    attack("int8", &tiny::int8(&float, Io::Float), 2, 3000);
-    attack("uint8", &tiny::int8(&float, Io::Uint8), 3, 1000);
+    for (seed, io) in [(2, Io::Float), (3, Io::Uint8)] {
+        let model = tiny::int8(&float, io);
+        for (name, model) in tiny::each_operator(&model) {
+            attack(&format!("{name} {io:?}"), &model, seed, 500);
+        }
+        attack(&format!("int8 {io:?}"), &model, seed, 1000);
+    }
 }
 
 #[test]
@@ -201,4 +211,108 @@ fn har_float() {
 #[test]
 fn har_int8() {
     attack("HAR int8", &tiny::int8(&har(), Io::Float), 5, 50);
+}
+
+/// The message with which a changed model of one operator is refused.
+fn refusal(operator: &str, change: impl FnOnce(&mut Model)) -> String {
+    let float = tiny::all_operators();
+    let mut models = tiny::each_operator(&float).into_iter();
+    let (_, mut model) = models.find(|(name, _)| name == operator).unwrap();
+    change(&mut model);
+    let program = graph::load(&model, "changed").and_then(kernel::prepare);
+    program.unwrap_err().to_string()
+}
+
+fn tensors(model: &mut Model) -> &mut Vec<model::Tensor> {
+    let subgraph = &mut model.subgraphs.as_mut().unwrap()[0];
+    subgraph.tensors.as_mut().unwrap()
+}
+
+fn inputs(model: &mut Model) -> &mut Vec<i32> {
+    let subgraph = &mut model.subgraphs.as_mut().unwrap()[0];
+    let operators = subgraph.operators.as_mut().unwrap();
+    operators[0].inputs.as_mut().unwrap()
+}
+
+#[test]
+fn a_scalar_is_no_sum_of_arrays() {
+    let message = refusal("ADD", |m| {
+        let output = tensors(m).last_mut().unwrap();
+        output.shape = Some(Vec::new());
+    });
+    assert!(message.contains("do not broadcast to []"), "{message}");
+}
+
+#[test]
+fn only_some_operators_take_a_constant_for_every_sample() {
+    for operator in ["CONV_2D", "MEAN", "FULLY_CONNECTED", "SOFTMAX"] {
+        let message = refusal(operator, |m| {
+            let n: i32 = tensors(m)[0].shape.as_ref().unwrap().iter().product();
+            let buffers = m.buffers.as_mut().unwrap();
+            buffers.push(model::Buffer {
+                data: Some(vec![0; 4 * n as usize]),
+                ..model::Buffer::default()
+            });
+            let buffer = buffers.len() as u32 - 1;
+            tensors(m)[0].buffer = buffer;
+            // Something has to be fed.
+            tensors(m).push(model::Tensor {
+                shape: Some(vec![1]),
+                ..model::Tensor::default()
+            });
+            let fed = tensors(m).len() as i32 - 1;
+            m.subgraphs.as_mut().unwrap()[0].inputs = Some(vec![fed]);
+        });
+        assert!(
+            message.contains("constant folding"),
+            "{operator}: {message}"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_not_computed() {
+    let message = refusal("RESHAPE", |m| {
+        for tensor in tensors(m).iter_mut().filter(|t| t.buffer == 0) {
+            tensor.shape = Some(vec![1, 0]);
+        }
+    });
+    assert!(message.contains("no elements"), "{message}");
+}
+
+#[test]
+fn zeros_do_not_hide_huge_dimensions() {
+    let message = refusal("MEAN", |m| {
+        tensors(m)[0].shape = Some(vec![0, i32::MAX, i32::MAX, i32::MAX]);
+    });
+    assert!(message.contains("2^31 elements"), "{message}");
+}
+
+#[test]
+fn a_state_is_not_an_input() {
+    let message = refusal("UNIDIRECTIONAL_SEQUENCE_LSTM", |m| {
+        let inputs = inputs(m);
+        inputs[0] = inputs[18];
+    });
+    assert!(message.contains("as input 0"), "{message}");
+}
+
+#[test]
+fn years_of_work_are_refused() {
+    let message = refusal("CONV_2D", |m| {
+        let subgraph = &mut m.subgraphs.as_mut().unwrap()[0];
+        let operator = &mut subgraph.operators.as_mut().unwrap()[0];
+        operator.inputs.as_mut().unwrap().truncate(2);
+        let filter = operator.inputs.as_ref().unwrap()[1] as usize;
+        let image = Some(vec![1, 1 << 15, 1 << 15, 1]);
+        for tensor in tensors(m) {
+            tensor.shape.clone_from(&image);
+            if tensor.buffer != 0 {
+                tensor.shape = Some(vec![1, 65, 65, 1]);
+            }
+        }
+        let buffer = tensors(m)[filter].buffer as usize;
+        m.buffers.as_mut().unwrap()[buffer].data = Some(vec![0; 4 * 65 * 65]);
+    });
+    assert!(message.contains("multiplications"), "{message}");
 }

@@ -153,7 +153,8 @@ fn shape(tensor: &mut Tensor, r: &mut Random) -> Option<String> {
 /// Shapes that still agree with each other get past more checks.
 fn dimension_everywhere(model: &mut Model, r: &mut Random) -> Option<String> {
     let old = *some(&mut some(&mut graph(model)?.tensors, r)?.shape, r)?;
-    let new = r.pick(&INTEGERS);
+    let any = r.pick(&INTEGERS);
+    let new = r.pick(&[0, 0, 1, 2, 7, 13, 100, any]);
     let resize = r.below(2) == 0;
     let mut buffers = model.buffers.take().unwrap_or_default();
     for tensor in graph(model)?.tensors.iter_mut().flatten() {
@@ -360,7 +361,7 @@ fn options(operator: &mut Operator, r: &mut Random) -> Option<String> {
 }
 
 fn structure(model: &mut Model, r: &mut Random) -> Option<String> {
-    let what = match r.below(12) {
+    let what = match r.below(14) {
         0 => {
             model.subgraphs = Some(Vec::new());
             "no subgraph"
@@ -409,6 +410,18 @@ fn structure(model: &mut Model, r: &mut Random) -> Option<String> {
         10 => {
             model.buffers = None;
             "no buffers"
+        }
+        11 | 12 => {
+            let type_ = r.pick(&[0, 2, 3, 4, 6, 7, 9, 15, 16]);
+            let subgraph = graph(model)?;
+            let tensors = subgraph.tensors.as_mut()?;
+            subgraph.inputs.as_mut()?.push(tensors.len() as i32);
+            tensors.push(Tensor {
+                shape: Some(vec![2, r.pick(&[0, 1, 3, 1000])]),
+                type_,
+                ..Tensor::default()
+            });
+            "an input that nothing reads"
         }
         _ => {
             let maps = &mut some(&mut model.signature_defs, r)?.inputs;

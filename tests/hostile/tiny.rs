@@ -217,3 +217,69 @@ pub fn all_operators() -> Model {
         ..Model::default()
     }
 }
+
+/// Every operator of a model as a model of its own, with its name.
+pub fn each_operator(model: &Model) -> Vec<(String, Model)> {
+    let subgraph = &model.subgraphs.as_ref().unwrap()[0];
+    let tensors = subgraph.tensors.as_ref().unwrap();
+    let buffers = model.buffers.as_ref().unwrap();
+    let operators = subgraph.operators.as_ref().unwrap();
+    let one = |operator: &Operator| {
+        let mut b = Builder {
+            buffers: vec![Buffer::default()],
+            ..Builder::default()
+        };
+        let mut inputs = Vec::new();
+        let mut renumber = |ids: &Option<Vec<i32>>, b: &mut Builder, may_be_fed: bool| {
+            let ids = ids.iter().flatten();
+            let new = ids.map(|&id| {
+                if id < 0 {
+                    return id;
+                }
+                let mut tensor = tensors[id as usize].clone();
+                let data = &buffers[tensor.buffer as usize];
+                let new = b.tensors.len() as i32;
+                if data.data.is_some() {
+                    tensor.buffer = b.buffers.len() as u32;
+                    b.buffers.push(data.clone());
+                } else if may_be_fed && !tensor.is_variable {
+                    inputs.push(new);
+                }
+                b.tensors.push(tensor);
+                new
+            });
+            Some(new.collect::<Vec<i32>>())
+        };
+        let operator = Operator {
+            opcode_index: 0,
+            inputs: renumber(&operator.inputs, &mut b, true),
+            outputs: renumber(&operator.outputs, &mut b, false),
+            intermediates: renumber(&operator.intermediates, &mut b, false),
+            ..operator.clone()
+        };
+        Model {
+            version: 3,
+            buffers: Some(b.buffers),
+            subgraphs: Some(vec![SubGraph {
+                tensors: Some(b.tensors),
+                inputs: Some(inputs),
+                outputs: operator.outputs.clone(),
+                operators: Some(vec![operator]),
+                ..SubGraph::default()
+            }]),
+            ..Model::default()
+        }
+    };
+    let codes = model.operator_codes.as_ref().unwrap();
+    operators
+        .iter()
+        .map(|operator| {
+            let code = &codes[operator.opcode_index as usize];
+            let model = Model {
+                operator_codes: Some(vec![code.clone()]),
+                ..one(operator)
+            };
+            (zeropoint::model::operator_name(code).into_owned(), model)
+        })
+        .collect()
+}
