@@ -1,4 +1,4 @@
-// MEAN: an invocation an output word of four elements.
+// MEAN: SHARE invocations an output word of four elements.
 #import shared/run
 #import shared/fixed
 #import shared/reduce
@@ -14,14 +14,16 @@ struct MeanI8 {
 @group(0) @binding(2) var<storage, read_write> output: array<u32>;
 @group(0) @binding(4) var<storage, read> p: MeanI8;
 
-fn mean(base: u32, output_element: u32) -> i32 {
-    let first = first_summand(output_element);
-    var sum = -bitcast<i32>(shape.count) * p.input_zero_point;
-    for (var s = 0u; s < shape.count; s++) {
-        let at = first + summand_offset(s);
-        sum += byte_of(input[base + (at >> 2u)], at & 3u);
-    }
-    return with_zero_point(multiply_by_multiplier(sum, p.mantissa, p.shift), p.output_zero_point, -128, 127);
+var<workgroup> partial: array<vec4<i32>, 64>;
+
+fn element(base: u32, i: u32) -> i32 {
+    return byte_of(input[base + (i >> 2u)], i & 3u);
+}
+
+fn finish(sum: i32) -> i32 {
+    let centred = sum - bitcast<i32>(shape.count) * p.input_zero_point;
+    let scaled = multiply_by_multiplier(centred, p.mantissa, p.shift);
+    return with_zero_point(scaled, p.output_zero_point, -128, 127);
 }
 
 @compute @workgroup_size(64)
@@ -30,17 +32,37 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let i = linear_workgroup(group, groups) * 64u + local;
-    if (i >= run.samples * shape.stride_out) {
-        return;
-    }
-    let base = (i / shape.stride_out) * shape.stride_in;
-    let word = i % shape.stride_out;
-    var result = vec4<i32>(0);
-    for (var lane = 0u; lane < 4u; lane++) {
-        if (word * 4u + lane < shape.outputs) {
-            result[lane] = mean(base, word * 4u + lane);
+    let i = linear_workgroup(group, groups) * (64u / SHARE) + local / SHARE;
+    let sample = i / shape.stride_out;
+    var sum = vec4<i32>(0);
+    if (sample < run.samples) {
+        let base = sample * shape.stride_in;
+        // Lanes behind the last output repeat it.
+        let first = min(
+            vec4<u32>((i % shape.stride_out) * 4u) + vec4<u32>(0u, 1u, 2u, 3u),
+            vec4<u32>(shape.outputs - 1u),
+        );
+        let at_x = first_summand(first.x);
+        let at_y = first_summand(first.y);
+        let at_z = first_summand(first.z);
+        let at_w = first_summand(first.w);
+        for (var s = local % SHARE; s < shape.count; s += SHARE) {
+            let offset = summand_offset(s);
+            sum += vec4<i32>(
+                element(base, at_x + offset),
+                element(base, at_y + offset),
+                element(base, at_z + offset),
+                element(base, at_w + offset),
+            );
         }
     }
-    output[i] = pack_bytes(result);
+    partial[local] = sum;
+    workgroupBarrier();
+    if (sample >= run.samples || local % SHARE != 0u) {
+        return;
+    }
+    for (var part = 1u; part < SHARE; part++) {
+        sum += partial[local + part];
+    }
+    output[i] = pack_bytes(vec4<i32>(finish(sum.x), finish(sum.y), finish(sum.z), finish(sum.w)));
 }

@@ -14,26 +14,23 @@ struct Reduce {
 
 @group(0) @binding(3) var<storage, read> shape: Reduce;
 
+// Invocations that share the summands of an output (or an output word): 1 or 64.
+override SHARE: u32 = 1u;
+
+// Offset of element i of a nest of (size, stride) dimensions, outermost first. Written out: see "Loops" in launch.rs.
+fn nest_offset(i: u32, a: vec2<u32>, b: vec2<u32>, c: vec2<u32>, d: vec2<u32>) -> u32 {
+    let i_c = i / d.x;
+    let i_b = i_c / c.x;
+    let i_a = i_b / b.x;
+    return (i % d.x) * d.y + (i_c % c.x) * c.y + (i_b % b.x) * b.y + (i_a % a.x) * a.y;
+}
+
 // Element of the first summand of an output.
 fn first_summand(output: u32) -> u32 {
-    var rest = output;
-    var at = 0u;
-    for (var d = 4u; d > 0u; d--) {
-        let dim = shape.kept[d - 1u];
-        at += (rest % dim.x) * dim.y;
-        rest /= dim.x;
-    }
-    return at;
+    return nest_offset(output, shape.kept[0], shape.kept[1], shape.kept[2], shape.kept[3]);
 }
 
 // Distance of summand i from the first.
 fn summand_offset(i: u32) -> u32 {
-    var rest = i;
-    var at = 0u;
-    for (var d = 4u; d > 0u; d--) {
-        let dim = shape.reduced[d - 1u];
-        at += (rest % dim.x) * dim.y;
-        rest /= dim.x;
-    }
-    return at;
+    return nest_offset(i, shape.reduced[0], shape.reduced[1], shape.reduced[2], shape.reduced[3]);
 }

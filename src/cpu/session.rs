@@ -182,11 +182,14 @@ impl<'a> CpuSession<'a> {
                         cell: &mut cell,
                     };
                     let range = lstm::f32(k, f32s(x(0)), &mut out);
+                    // The ranges of the states are those of all steps.
                     if let Some(ranges) = &mut chunk.ranges {
-                        ranges[step.outputs[2]] = ranges[step.outputs[2]].merge(range);
+                        for (id, range) in [(1, range_of(&y)), (2, range)] {
+                            let id = step.outputs[id];
+                            ranges[id] = ranges[id].merge(range);
+                        }
                     }
-                    chunk.set(step.outputs[1], Values::F32(hidden));
-                    // Its range is that of all steps, found above.
+                    chunk.values[step.outputs[1]] = Some(Values::F32(hidden));
                     chunk.values[step.outputs[2]] = Some(Values::F32(cell));
                     Values::F32(y)
                 }

@@ -102,7 +102,7 @@ fn summarize(adapter: &wgpu::Adapter) -> AdapterSummary {
 }
 
 /// The first thing that went wrong outside of an error scope.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Failure(Arc<Mutex<Option<String>>>);
 
 impl Failure {
@@ -117,7 +117,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What tells one pipeline from another.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct PipelineKey {
     shader: &'static str,
     constants: Vec<(&'static str, u64)>,
@@ -125,13 +125,14 @@ struct PipelineKey {
 }
 
 /// A compiled shader and the layout of its bindings.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Pipeline {
     pub compute: wgpu::ComputePipeline,
     pub layout: wgpu::BindGroupLayout,
 }
 
 /// An opened adapter.
+#[derive(Debug)]
 pub struct Gpu {
     summary: AdapterSummary,
     pub(super) device: wgpu::Device,
@@ -173,13 +174,11 @@ impl Gpu {
         let failure = Failure::default();
         let handler = failure.clone();
         device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
-            handler.keep_first(e.to_string())
+            handler.keep_first(e.to_string());
         }));
         let handler = failure.clone();
         device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                handler.keep_first(format!("the device was lost: {message}"));
-            }
+            handler.keep_first(format!("the device was lost ({reason:?}): {message}"));
         });
         Ok(Gpu {
             summary,
@@ -236,14 +235,17 @@ impl Gpu {
         bytes: u64,
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer, DeviceError> {
+        let largest = if usage.contains(wgpu::BufferUsages::STORAGE) {
+            let binding = self.limits.max_storage_buffer_binding_size;
+            binding.min(self.limits.max_buffer_size)
+        } else {
+            self.limits.max_buffer_size
+        };
         // Shaders that read whole vectors may touch the last one.
-        let size = bytes.max(1).next_multiple_of(16);
-        if size > self.limits.max_buffer_size
-            || usage.contains(wgpu::BufferUsages::STORAGE)
-                && size > self.limits.max_storage_buffer_binding_size
-        {
+        let size = bytes.max(1).checked_next_multiple_of(16);
+        let Some(size) = size.filter(|&size| size <= largest) else {
             return Err(self.out_of_memory(what, bytes));
-        }
+        };
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(what),

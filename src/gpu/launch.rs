@@ -9,15 +9,19 @@
 //!
 //! # Bindings
 //! Group 0. Binding 0 is always `var<uniform> run: Run` (see `shaders/shared/run.wgsl`), the bindings of the launch
-//! follow from 1 in order. [`Binding::Read`] and [`Binding::Constant`] are `var<storage, read>`, [`Binding::Write`] and
-//! [`Binding::Scratch`] are `var<storage, read_write>`. Parameters are a constant binding of `u32`/`i32`/`f32` words
+//! follow from 1 in order. [`Binding::Write`] and [`Binding::Scratch`] are `var<storage, read_write>`, the others
+//! `var<storage, read>`; the shader must say the same. Parameters are a constant binding of `u32`/`i32`/`f32` words
 //! (made by [`Params`]) that the shader declares as a struct.
 //!
 //! # Grid
 //! A launch asks for a number of workgroups; the recorder folds it into two dimensions, and the shader rebuilds the
 //! linear index with `linear_workgroup` of `shared/run.wgsl`. The entry point is `main`.
+//!
+//! # Loops
+//! Mesa's software rasterizer (llvmpipe) silently ends an invocation's loops after 65 535 iterations **in all, nested
+//! ones included**. Split long sums over invocations and write short inner loops out.
 
-use crate::graph::{Graph, Node, TensorId};
+use crate::graph::{Graph, TensorId};
 use crate::kernel::Step;
 use crate::num::DType;
 
@@ -54,6 +58,8 @@ pub(super) enum Binding {
         /// Size for one sample, a multiple of 4.
         bytes_per_sample: usize,
     },
+    /// Scratch that an earlier launch wrote, by its slot, read.
+    ReadScratch(usize),
     /// The bytes of the model's n-th input before their table makes floats of them, read.
     Fed(usize),
     /// The key pairs of all ranges, read and written.
@@ -112,12 +118,7 @@ pub(super) struct Op<'a> {
     pub ranges: bool,
 }
 
-impl<'a> Op<'a> {
-    /// The node, for tensors that are not run-time inputs or outputs.
-    pub fn node(self) -> &'a Node {
-        &self.graph.nodes[self.step.node]
-    }
-
+impl Op<'_> {
     /// Binds the i-th run-time input.
     pub fn read(self, i: usize) -> Binding {
         Binding::Read(self.step.inputs[i])

@@ -13,12 +13,15 @@ mod launch;
 mod lstm;
 mod mean;
 mod plan;
+mod product;
 mod quantize;
 mod ranges;
 mod session;
 mod shader;
 mod softmax;
 mod strided_slice;
+#[cfg(test)]
+mod tests;
 
 pub use device::{AdapterKind, AdapterSummary, Gpu, adapters};
 

@@ -168,3 +168,78 @@ impl Plan {
         by_buffer.min(by_budget).min(MOST_SAMPLES as u64) as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Node, Tensor};
+    use crate::num::DType;
+
+    /// A chain of copies of tensors of these many floats.
+    fn chain(sizes: &[usize]) -> (Program, Vec<Vec<Launch>>) {
+        let tensor = |&n: &usize| Tensor {
+            name: String::new(),
+            shape: vec![n],
+            dtype: DType::F32,
+            quantization: None,
+            constant: None,
+            variable: false,
+        };
+        let graph = Graph {
+            file: String::new(),
+            tensors: sizes.iter().map(tensor).collect(),
+            nodes: Vec::<Node>::new(),
+            inputs: vec![0],
+            outputs: vec![sizes.len() - 1],
+        };
+        let launch = |i| Launch::linear("", 1, vec![Binding::Read(i), Binding::Write(i + 1)]);
+        let mut stages = vec![Vec::new()];
+        stages.extend((0..sizes.len() - 1).map(|i| vec![launch(i)]));
+        let steps = (0..sizes.len() - 1)
+            .map(|i| crate::kernel::Step {
+                node: 0,
+                kernel: crate::kernel::Kernel::Copy,
+                inputs: vec![i],
+                outputs: vec![i + 1],
+            })
+            .collect();
+        (Program { graph, steps }, stages)
+    }
+
+    #[test]
+    fn a_chain_needs_two_buffers_and_no_launch_reads_what_it_writes() {
+        let sizes = [10, 30, 20, 5, 40];
+        let (program, stages) = chain(&sizes);
+        let plan = plan(&program, &stages, Keep::Nothing);
+        assert_eq!(plan.slots.len(), 2);
+        for i in 0..4 {
+            assert_ne!(plan.slot_of[i], plan.slot_of[i + 1]);
+        }
+        for (slot, size) in plan.slot_of.iter().zip(sizes) {
+            assert!(plan.slots[slot.unwrap()] >= size);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_shares_its_buffer_with_nobody() {
+        let (program, stages) = chain(&[8; 6]);
+        let outputs = plan(&program, &stages, Keep::Outputs);
+        assert_eq!(outputs.slots.len(), 3);
+        let alone = outputs.slot_of[5];
+        assert!(outputs.slot_of[..5].iter().all(|&s| s != alone));
+        assert_eq!(plan(&program, &stages, Keep::All).slots.len(), 6);
+    }
+
+    #[test]
+    fn the_batch_keeps_to_both_limits() {
+        let plan = Plan {
+            slots: vec![256, 1024],
+            ..Plan::default()
+        };
+        assert_eq!(plan.batch(4096 * 10, u64::MAX), 10);
+        assert_eq!(plan.batch(u64::MAX, 5120 * 7), 7);
+        assert_eq!(plan.batch(u64::MAX, 1), 1);
+        assert_eq!(plan.batch(4095, u64::MAX), 0);
+        assert_eq!(plan.batch(u64::MAX, u64::MAX), MOST_SAMPLES);
+    }
+}

@@ -61,8 +61,8 @@ impl Ranges {
             {
                 let data = match launch.bindings.get(*binding) {
                     Some(Binding::Write(id) | Binding::Read(id)) => Binding::Read(*id),
-                    Some(other) => other.clone(),
-                    None => continue,
+                    Some(Binding::Scratch { slot, .. }) => Binding::ReadScratch(*slot),
+                    _ => continue,
                 };
                 reductions.push(self.reduce(*tensor, data, *words));
             }
@@ -100,5 +100,56 @@ impl Ranges {
             });
         }
         Ok(ranges)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_become_ranges_and_the_first_that_is_not_finite_an_error() {
+        let graph = Graph {
+            file: "m".into(),
+            tensors: Vec::from_iter((0..3).map(|i| crate::graph::Tensor {
+                name: format!("t{i}"),
+                shape: vec![4],
+                dtype: DType::F32,
+                quantization: None,
+                constant: None,
+                variable: false,
+            })),
+            nodes: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        };
+        let mut ranges = Ranges::default();
+        for (tensor, binding) in [
+            (2, Binding::Read(2)),
+            (0, Binding::Read(0)),
+            (2, Binding::ReadScratch(1)),
+        ] {
+            ranges.reduce(tensor, binding, 4);
+        }
+        assert_eq!(ranges.len(), 2);
+        let key = |low: f32, high: f32| [order_key(low), order_key(high)];
+        let decoded = ranges
+            .decode(&graph, &[key(-1.0, 2.0), EMPTY].concat())
+            .unwrap();
+        let range = Range {
+            min: -1.0,
+            max: 2.0,
+        };
+        assert_eq!(decoded, [None, None, Some(range)]);
+        for (pair, what) in [
+            (key(0.0, f32::INFINITY), "infinite"),
+            (key(f32::NEG_INFINITY, 0.0), "infinite"),
+            (key(0.0, f32::NAN), "NaN"),
+            (key(-f32::NAN, 0.0), "NaN"),
+        ] {
+            let error = ranges.decode(&graph, &[pair, pair].concat()).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains("'t2'") && text.contains(what), "{text}");
+        }
     }
 }

@@ -71,26 +71,25 @@ impl<'a> GpuSession<'a> {
             .batch
             .unwrap_or_else(|| plan.batch(largest, budget))
             .max(1);
+        // Weights first: what is left is for the batch.
+        let mut constants = Constants::default();
+        let mut loaded: Vec<Loaded> = Vec::new();
+        for launch in stages.into_iter().flatten() {
+            let next = Loaded::new(gpu, program, launch, loaded.last(), &mut constants)?;
+            loaded.push(next);
+        }
         let buffers = loop {
             match Buffers::new(gpu, &plan, &ranges, batch) {
                 Err(DeviceError::OutOfMemory { .. }) if config.batch.is_none() && batch > 1 => {
-                    batch /= 2
+                    batch /= 2;
                 }
                 other => break other?,
             }
         };
-        let mut constants = HashMap::new();
-        let mut dispatches = Vec::new();
-        for launch in stages.into_iter().flatten() {
-            dispatches.push(dispatch(
-                gpu,
-                program,
-                &plan,
-                &buffers,
-                &mut constants,
-                launch,
-            )?);
-        }
+        let dispatches = loaded
+            .into_iter()
+            .map(|l| l.bind(gpu, &plan, &buffers))
+            .collect::<Result<_, _>>()?;
         Ok(GpuSession {
             gpu,
             program,
@@ -107,9 +106,7 @@ impl<'a> GpuSession<'a> {
     }
 
     fn slot(&self, id: TensorId) -> Option<&wgpu::Buffer> {
-        self.buffers
-            .slots
-            .get(self.plan.slot_of.get(id).copied().flatten()?)
+        self.buffers.of(&self.plan, &Binding::Read(id))
     }
 
     /// Writes the data of one input, with the padding of its samples.
@@ -118,12 +115,12 @@ impl<'a> GpuSession<'a> {
         let id = graph.inputs[input];
         let elements = graph.elements(id);
         let raw = self.buffers.fed[input].as_ref();
-        let size = if raw.is_some() {
-            1
-        } else {
-            graph.tensors[id].dtype.size()
+        let dtype = graph.tensors[id].dtype;
+        let suits = match raw {
+            Some(_) => matches!(values.dtype(), DType::U8 | DType::I8),
+            None => values.dtype() == dtype,
         };
-        if values.len() != samples * elements || values.dtype().size() != size {
+        if values.len() != samples * elements || !suits {
             return Err(self.gpu.failed(format!(
                 "{} got {} values of {} for {samples} samples of {elements}",
                 graph.describe(id),
@@ -131,6 +128,7 @@ impl<'a> GpuSession<'a> {
                 values.dtype()
             )));
         }
+        let size = values.dtype().size();
         if let Some(buffer) = raw.or_else(|| self.slot(id)) {
             self.gpu
                 .write(buffer, &pad(values.bytes(), elements * size));
@@ -293,80 +291,120 @@ impl Buffers {
             keys: gpu.upload("the ranges", bytemuck::cast_slice(&keys))?,
         })
     }
+
+    /// The buffer of what is not constant.
+    fn of(&self, plan: &Plan, binding: &Binding) -> Option<&wgpu::Buffer> {
+        match binding {
+            Binding::Read(id) | Binding::Write(id) => {
+                self.slots.get(plan.slot_of.get(*id).copied().flatten()?)
+            }
+            Binding::Scratch { slot, .. } | Binding::ReadScratch(slot) => self.scratch.get(*slot),
+            Binding::Fed(input) => self.fed.get(*input)?.as_ref(),
+            Binding::Keys => Some(&self.keys),
+            Binding::Constant(_) => None,
+        }
+    }
 }
 
-/// Compiles a launch and binds its buffers; `constants` are the constant operands that are already on the device.
-fn dispatch(
+/// The constant operands that are already on the device.
+type Constants = HashMap<TensorId, wgpu::Buffer>;
+
+/// A launch that is compiled, with its constants uploaded: all that does not depend on the batch.
+struct Loaded {
+    launch: Launch,
+    pipeline: Pipeline,
+    /// For each binding, its buffer if it is constant.
+    constants: Vec<Option<wgpu::Buffer>>,
+}
+
+impl Loaded {
+    fn new(
+        gpu: &Gpu,
+        program: &Program,
+        launch: Launch,
+        before: Option<&Loaded>,
+        known: &mut Constants,
+    ) -> Result<Loaded, DeviceError> {
+        let writable = |b: &Binding| {
+            matches!(
+                b,
+                Binding::Write(_) | Binding::Scratch { .. } | Binding::Keys
+            )
+        };
+        let writable = launch.bindings.iter().map(writable).collect();
+        let pipeline = gpu.pipeline(launch.shader, &launch.constants, writable)?;
+        let mut constants = Vec::with_capacity(launch.bindings.len());
+        for (i, binding) in launch.bindings.iter().enumerate() {
+            // A long LSTM takes several launches with the same weights.
+            let shared = before.filter(|l| l.launch.bindings.get(i) == Some(binding));
+            constants.push(match binding {
+                Binding::Constant(bytes) => match shared {
+                    Some(before) => before.constants[i].clone(),
+                    None => Some(gpu.upload(launch.shader, bytes)?),
+                },
+                Binding::Read(id) => operand(gpu, program, *id, known)?,
+                _ => None,
+            });
+        }
+        Ok(Loaded {
+            launch,
+            pipeline,
+            constants,
+        })
+    }
+
+    fn bind(self, gpu: &Gpu, plan: &Plan, buffers: &Buffers) -> Result<Dispatch, DeviceError> {
+        let name = self.launch.shader;
+        let mut bound = vec![&buffers.run];
+        for (binding, constant) in self.launch.bindings.iter().zip(&self.constants) {
+            let buffer = constant.as_ref().or_else(|| buffers.of(plan, binding));
+            bound.push(
+                buffer.ok_or_else(|| gpu.failed(format!("{name}: {binding:?} has no buffer")))?,
+            );
+        }
+        let entries: Vec<_> = bound
+            .iter()
+            .enumerate()
+            .map(|(i, buffer)| wgpu::BindGroupEntry {
+                binding: i as u32,
+                resource: buffer.as_entire_binding(),
+            })
+            .collect();
+        let bindings = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(name),
+            layout: &self.pipeline.layout,
+            entries: &entries,
+        });
+        gpu.check()?;
+        Ok(Dispatch {
+            pipeline: self.pipeline.compute,
+            bindings,
+            workgroups: self.launch.workgroups,
+        })
+    }
+}
+
+/// The buffer of a constant tensor, uploaded at its first use; `None` for a tensor that is computed.
+fn operand(
     gpu: &Gpu,
     program: &Program,
-    plan: &Plan,
-    buffers: &Buffers,
-    constants: &mut HashMap<TensorId, wgpu::Buffer>,
-    launch: Launch,
-) -> Result<Dispatch, DeviceError> {
-    let graph = &program.graph;
-    let writable = |b: &Binding| {
-        matches!(
-            b,
-            Binding::Write(_) | Binding::Scratch { .. } | Binding::Keys
-        )
+    id: TensorId,
+    known: &mut Constants,
+) -> Result<Option<wgpu::Buffer>, DeviceError> {
+    let Some(values) = &program.graph.tensors[id].constant else {
+        return Ok(None);
     };
-    let Pipeline { compute, layout } = gpu.pipeline(
-        launch.shader,
-        &launch.constants,
-        launch.bindings.iter().map(writable).collect(),
-    )?;
-    let mut bound = vec![buffers.run.clone()];
-    for binding in &launch.bindings {
-        let missing = || {
-            gpu.failed(format!(
-                "shader {}: {binding:?} has no buffer",
-                launch.shader
-            ))
-        };
-        let buffer = match binding {
-            Binding::Read(id) | Binding::Write(id) => match &graph.tensors[*id].constant {
-                Some(values) => match constants.get(id) {
-                    Some(buffer) => Some(buffer.clone()),
-                    None => {
-                        let buffer = gpu.upload("a constant operand", values.bytes())?;
-                        constants.insert(*id, buffer.clone());
-                        Some(buffer)
-                    }
-                },
-                None => plan.slot_of[*id].and_then(|slot| buffers.slots.get(slot).cloned()),
-            },
-            Binding::Constant(bytes) => Some(gpu.upload(launch.shader, bytes)?),
-            Binding::Scratch { slot, .. } => buffers.scratch.get(*slot).cloned(),
-            Binding::Fed(input) => buffers.fed.get(*input).cloned().flatten(),
-            Binding::Keys => Some(buffers.keys.clone()),
-        };
-        bound.push(buffer.ok_or_else(missing)?);
+    if let Some(buffer) = known.get(&id) {
+        return Ok(Some(buffer.clone()));
     }
-    let entries: Vec<_> = bound
-        .iter()
-        .enumerate()
-        .map(|(i, buffer)| wgpu::BindGroupEntry {
-            binding: i as u32,
-            resource: buffer.as_entire_binding(),
-        })
-        .collect();
-    let bindings = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: Some(launch.shader),
-        layout: &layout,
-        entries: &entries,
-    });
-    gpu.check()?;
-    Ok(Dispatch {
-        pipeline: compute,
-        bindings,
-        workgroups: launch.workgroups,
-    })
+    let buffer = gpu.upload("a constant operand", values.bytes())?;
+    known.insert(id, buffer.clone());
+    Ok(Some(buffer))
 }
 
 /// Starts every sample at a word.
 fn pad(bytes: &[u8], sample: usize) -> std::borrow::Cow<'_, [u8]> {
-    if sample % 4 == 0 {
+    if sample.is_multiple_of(4) {
         return bytes.into();
     }
     let zeros = [0u8; 3];
@@ -381,7 +419,7 @@ fn pad(bytes: &[u8], sample: usize) -> std::borrow::Cow<'_, [u8]> {
 
 /// Takes the padding out again.
 fn strip(bytes: Vec<u8>, sample: usize) -> Vec<u8> {
-    if sample % 4 == 0 {
+    if sample.is_multiple_of(4) {
         return bytes;
     }
     bytes

@@ -30,6 +30,7 @@ const SHARED: &[Source] = &[
     embed!("shared/run"),
     embed!("shared/fixed"),
     embed!("shared/gemmlowp"),
+    embed!("shared/product_f32"),
     embed!("shared/bounds"),
     embed!("shared/order_key"),
     embed!("shared/broadcast"),

@@ -106,9 +106,9 @@ impl FullyConnectedI8 {
                 while low < high {
                     let middle = low + (high - low).div_euclid(2);
                     if above(middle as i32, q) {
-                        high = middle
+                        high = middle;
                     } else {
-                        low = middle + 1
+                        low = middle + 1;
                     }
                 }
                 Some(low as i32)
@@ -121,7 +121,7 @@ fn shape(c: Context<'_>) -> Result<FullyConnected, Error> {
     let (input, output) = (c.input(0)?, c.output(0)?);
     let [units, depth] = c.shape_of_rank::<2>(c.input(1)?)?;
     let elements = c.graph.elements(input);
-    if depth == 0 || units == 0 || elements % depth != 0 {
+    if depth == 0 || units == 0 || !elements.is_multiple_of(depth) {
         return Err(c.error(format!(
             "{elements} input elements do not divide into rows of {depth}"
         )));

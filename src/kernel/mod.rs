@@ -10,6 +10,7 @@ mod mean;
 mod quantize;
 mod softmax;
 mod strided_slice;
+mod tolerance;
 
 pub use crate::num::Range;
 pub use add::{Add, AddI8};

@@ -77,9 +77,9 @@ pub(super) fn quantize(c: Context<'_>) -> Result<Quantize, Error> {
             while low < high {
                 let middle = low + (high - low) / 2;
                 if above(middle) {
-                    high = middle
+                    high = middle;
                 } else {
-                    low = middle + 1
+                    low = middle + 1;
                 }
             }
             low

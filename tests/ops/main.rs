@@ -1,6 +1,8 @@
 //! Every operator against LiteRT's reference kernels: models of one operator (and a few of several) over seeded grids,
 //! made and run by `tests/litert/generate.py`; every integer of every tensor must be equal on every device.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -8,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use zeropoint::graph;
-use zeropoint::kernel::{self, Feed, Keep, Program, SessionConfig};
+use zeropoint::kernel::{self, Device, Feed, Keep, Program, SessionConfig};
 use zeropoint::model;
 use zeropoint::num::Values;
 
@@ -43,17 +45,13 @@ fn cases() -> Option<&'static (PathBuf, Vec<Case>)> {
         .as_ref()
 }
 
-/// How far floats may be apart: a few roundings at the size of the largest intermediate value.
-fn tolerance(expected: &[f32]) -> f32 {
-    let largest = expected.iter().fold(0.0f32, |m, x| m.max(x.abs()));
-    2e-5 * largest.max(1e-3)
-}
-
 /// What differs, or nothing.
-fn compare(got: &Values, want: &Values) -> Option<String> {
+fn compare(got: &Values, want: &Values, tolerance: f32) -> Option<String> {
     match (got, want) {
         (Values::F32(a), Values::F32(b)) => {
-            let limit = tolerance(b);
+            // Below the smallest normal number a device may flush to zero.
+            let largest = b.iter().fold(f32::MIN_POSITIVE, |m, x| m.max(x.abs()));
+            let limit = tolerance * largest;
             let worst = a
                 .iter()
                 .zip(b)
@@ -78,6 +76,7 @@ fn compare(got: &Values, want: &Values) -> Option<String> {
 }
 
 fn run(
+    devices: &[Box<dyn Device>],
     program: &Program,
     case: &Case,
     arrays: &std::collections::BTreeMap<String, support::Array>,
@@ -94,7 +93,7 @@ fn run(
         feeds: vec![Feed::Direct; inputs.len()],
     };
     let mut failures = Vec::new();
-    for device in support::devices() {
+    for device in devices {
         let mut fail = |what: String| {
             failures.push(format!(
                 "{}/{} ({}) on {}: {what}",
@@ -102,7 +101,7 @@ fn run(
                 case.case,
                 case.what,
                 device.name()
-            ))
+            ));
         };
         let mut session = match device.session(program, &config) {
             Ok(session) => session,
@@ -122,7 +121,7 @@ fn run(
             let id: usize = id.parse().unwrap();
             match session.read(id) {
                 Ok(got) => {
-                    if let Some(difference) = compare(&got, &want.values) {
+                    if let Some(difference) = compare(&got, &want.values, program.tolerance(id)) {
                         fail(format!("{}: {difference}", graph.describe(id)));
                     }
                 }
@@ -138,6 +137,7 @@ fn judge(op: &str, refused: &[(&str, &str)]) {
     let Some((folder, cases)) = cases() else {
         return;
     };
+    let devices = support::devices();
     let (mut failures, mut ran) = (Vec::new(), 0);
     for case in cases.iter().filter(|c| c.op == op) {
         let path = folder.join(&case.model);
@@ -153,6 +153,7 @@ fn judge(op: &str, refused: &[(&str, &str)]) {
             (Err(error), None) => failures.push(format!("{}: {error}", case.case)),
             (Ok(program), None) => {
                 failures.extend(run(
+                    &devices,
                     &program,
                     case,
                     &support::read_npz(&folder.join(&case.data)),

@@ -1,0 +1,377 @@
+//! The matrix product behind CONV_2D, FULLY_CONNECTED and the input projections of the LSTM: an implicit GEMM, see
+//! `shaders/shared/product_f32.wgsl` and `shaders/int8/conv_2d.wgsl`.
+//!
+//! The host brings the weights, OHWI in the file, into the order in which the tiles read them: `[group][k][channel]`
+//! with k = (tap, input channel), where the input channels of a tap and the output channels of a group are padded to
+//! multiples of 4. int8 weights lie four k to a word.
+
+use super::launch::{Binding, Launch, Params};
+use crate::kernel::{ConvShape, FullyConnectedI8};
+use crate::num::Multiplier;
+use std::collections::HashMap;
+
+/// Rows and columns of the tile that a workgroup makes.
+const TILE: usize = 64;
+
+/// A float product.
+pub(super) struct ProductF32<'a> {
+    pub shape: ConvShape,
+    /// OHWI.
+    pub weights: &'a [f32],
+    /// One an output channel.
+    pub bias: &'a [f32],
+    /// Bounds of the result, perhaps infinite.
+    pub bounds: (f32, f32),
+}
+
+/// An int8 product.
+pub(super) struct ProductI8<'a> {
+    pub shape: ConvShape,
+    /// OHWI.
+    pub weights: &'a [i8],
+    /// One an output channel.
+    pub bias: &'a [i32],
+    pub input_zero_point: i32,
+    pub finish: Finish<'a>,
+}
+
+/// How an accumulator becomes a result.
+pub(super) enum Finish<'a> {
+    /// By fixed-point multipliers.
+    Multipliers {
+        /// One an output channel.
+        multipliers: &'a [Multiplier],
+        output_zero_point: i32,
+        /// Bounds of the result.
+        bounds: (i32, i32),
+    },
+    /// As FULLY_CONNECTED does, by comparison with its levels.
+    Levels(&'a FullyConnectedI8),
+}
+
+/// What a product reads and writes.
+pub(super) struct Io {
+    pub input: Binding,
+    /// Words from one sample of the input to the next.
+    pub in_stride: u32,
+    pub output: Binding,
+}
+
+/// How a product reads its input and writes its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Variant {
+    /// Four input channels lie in one vec4 or word.
+    pub quads: bool,
+    /// Four output channels lie in one word (int8).
+    pub packed: bool,
+}
+
+/// THE choice of variant.
+pub(super) fn variant(shape: &ConvShape) -> Variant {
+    Variant {
+        quads: shape.group_in.is_multiple_of(4),
+        packed: shape.group_out.is_multiple_of(4),
+    }
+}
+
+/// The geometry of a plain product: `rows` of `depth` elements by `units` columns of weights.
+pub(super) fn plain(rows: usize, depth: usize, units: usize) -> ConvShape {
+    // Sizes of tensors were checked to fit when the graph was loaded.
+    let [rows, depth, units] = [rows, depth, units].map(|n| n as u32);
+    ConvShape {
+        batch: 1,
+        in_h: 1,
+        in_w: rows,
+        in_c: depth,
+        out_h: 1,
+        out_w: rows,
+        out_c: units,
+        k_h: 1,
+        k_w: 1,
+        stride_h: 1,
+        stride_w: 1,
+        dilation_h: 1,
+        dilation_w: 1,
+        pad_top: 0,
+        pad_left: 0,
+        group_in: depth,
+        group_out: units,
+    }
+}
+
+/// Bounds as the float shaders take them: which apply, and their values.
+pub(super) fn bounded((low, high): (f32, f32)) -> (u32, [f32; 2]) {
+    let applies = u32::from(low.is_finite()) | u32::from(high.is_finite()) << 1;
+    (applies, [low, high])
+}
+
+impl ProductF32<'_> {
+    /// The launch.
+    pub fn launch(&self, io: Io) -> Launch {
+        let shape = &self.shape;
+        let (applies, bounds) = bounded(self.bounds);
+        let params = params(shape, io.in_stride).u32([applies]).f32(bounds);
+        let shader = if variant(shape).quads {
+            "f32/conv_2d"
+        } else {
+            "f32/conv_2d_scalar"
+        };
+        let mut bias = Vec::new();
+        for_each_channel(shape, |channel| {
+            bias.extend(channel.map_or(0.0, |c| self.bias[c]).to_le_bytes());
+        });
+        let depth = shape.depth();
+        let mut weights = Vec::new();
+        for_each_k(shape, |ks, group| {
+            for k in ks {
+                for channel in padded_channels(shape, group) {
+                    let w = k
+                        .zip(channel)
+                        .map_or(0.0, |(k, c)| self.weights[c * depth + k]);
+                    weights.extend(w.to_le_bytes());
+                }
+            }
+        });
+        launch(
+            shader,
+            shape,
+            vec![
+                params.binding(),
+                taps(shape),
+                Binding::Constant(weights),
+                Binding::Constant(bias),
+                io.input,
+                io.output,
+            ],
+        )
+    }
+}
+
+impl ProductI8<'_> {
+    /// The launch; without `packed` every element of the output takes a word.
+    pub fn launch(&self, io: Io, packed: bool) -> Launch {
+        let shape = &self.shape;
+        let params = params(shape, io.in_stride.wrapping_mul(4))
+            .u32([u32::from_le_bytes([self.input_zero_point as u8; 4])])
+            .i32(self.finish.params());
+        let depth = shape.depth();
+        let (per_channel, levels) = self.finish.tables();
+        let mut channels = Params::default();
+        for_each_channel(shape, |channel| {
+            let words = channel.map_or([0; 4], |c| {
+                // Padding is fed as the zero point, so all weights count.
+                let sum = sum(&self.weights[c * depth..(c + 1) * depth]);
+                let bias = self.bias[c].wrapping_sub(sum.wrapping_mul(self.input_zero_point));
+                let [first, second] = per_channel[c];
+                [bias, first, second, 0]
+            });
+            channels = std::mem::take(&mut channels).i32(words);
+        });
+        let mut weights = Vec::new();
+        for_each_k(shape, |ks, group| {
+            for channel in padded_channels(shape, group) {
+                for k in ks {
+                    let w = k
+                        .zip(channel)
+                        .map_or(0, |(k, c)| self.weights[c * depth + k]);
+                    weights.push(w as u8);
+                }
+            }
+        });
+        launch(
+            "int8/conv_2d",
+            shape,
+            vec![
+                params.binding(),
+                taps(shape),
+                Binding::Constant(weights),
+                channels.binding(),
+                io.input,
+                io.output,
+                Params::default().i32(levels).binding(),
+            ],
+        )
+        .with("ALIGNED", f64::from(variant(shape).quads))
+        .with("PACKED", f64::from(packed))
+        .with(
+            "LEVELS",
+            f64::from(matches!(self.finish, Finish::Levels(_))),
+        )
+    }
+
+    /// The launches into an int8 tensor of `words` a sample: two where its channels do not fill words.
+    pub fn launches(&self, io: Io, words: usize) -> Vec<Launch> {
+        if variant(&self.shape).packed {
+            return vec![self.launch(io, true)];
+        }
+        let elements = self.shape.pixels() * self.shape.out_c as usize;
+        let scratch = Binding::Scratch {
+            slot: 0,
+            bytes_per_sample: elements * 4,
+        };
+        let to_scratch = Io {
+            output: scratch.clone(),
+            ..io
+        };
+        vec![
+            self.launch(to_scratch, false),
+            Pack {
+                bits: 8,
+                elements,
+                words,
+                in_stride: elements,
+                in_offset: 0,
+            }
+            .launch(scratch, io.output),
+        ]
+    }
+}
+
+impl Finish<'_> {
+    /// Output zero point and bounds.
+    fn params(&self) -> [i32; 3] {
+        match *self {
+            Finish::Multipliers {
+                output_zero_point,
+                bounds: (low, high),
+                ..
+            } => [output_zero_point, low, high],
+            // They are in the levels.
+            Finish::Levels(_) => [0; 3],
+        }
+    }
+
+    /// Two words a channel, see the shader, and all levels.
+    fn tables(&self) -> (Vec<[i32; 2]>, Vec<i32>) {
+        match *self {
+            Finish::Multipliers { multipliers, .. } => {
+                let words = multipliers.iter().map(|m| [m.mantissa, m.shift]);
+                (words.collect(), vec![0])
+            }
+            Finish::Levels(k) => {
+                let (mut levels, mut known) = (vec![0], HashMap::new());
+                let places = k.scales.iter().enumerate().map(|(unit, scale)| {
+                    // Weights quantized per tensor share one scale, so one set of levels.
+                    *known.entry(scale.to_bits()).or_insert_with(|| {
+                        let first = levels.len() as i32;
+                        levels.extend(k.levels(unit));
+                        [first, levels.len() as i32 - first]
+                    })
+                });
+                (places.collect(), levels)
+            }
+        }
+    }
+}
+
+/// Packing of integers that take a word each, see `shaders/int8/pack.wgsl`.
+pub(super) struct Pack {
+    /// 8 or 16.
+    pub bits: u32,
+    /// Elements of one sample.
+    pub elements: usize,
+    /// Words of one sample in the output.
+    pub words: usize,
+    /// Words from one sample of the input to the next.
+    pub in_stride: usize,
+    /// Where in the input the elements start.
+    pub in_offset: usize,
+}
+
+impl Pack {
+    /// The launch.
+    pub fn launch(&self, input: Binding, output: Binding) -> Launch {
+        let sizes = [self.elements, self.words, self.in_stride, self.in_offset];
+        let params = Params::default().u32(sizes.map(|n| n as u32));
+        Launch::linear(
+            "int8/pack",
+            self.words,
+            vec![params.binding(), input, output],
+        )
+        .with("BITS", f64::from(self.bits))
+    }
+}
+
+/// Σ of int8 weights.
+pub(super) fn sum(weights: &[i8]) -> i32 {
+    weights.iter().fold(0, |s, &w| s.wrapping_add(i32::from(w)))
+}
+
+fn groups(shape: &ConvShape) -> u32 {
+    shape.out_c / shape.group_out
+}
+
+/// The words that both parameter structs begin with; `in_stride` in the shader's units.
+fn params(shape: &ConvShape, in_stride: u32) -> Params {
+    Params::default().u32([
+        shape.in_h,
+        shape.in_w,
+        shape.in_c,
+        shape.out_h,
+        shape.out_w,
+        shape.out_c,
+        shape.stride_h,
+        shape.stride_w,
+        shape.pad_top,
+        shape.pad_left,
+        shape.group_in,
+        shape.group_out,
+        shape.pixels() as u32,
+        in_stride,
+        shape.k_h * shape.k_w * shape.group_in.div_ceil(4),
+        shape.group_out.div_ceil(4),
+        groups(shape),
+    ])
+}
+
+fn launch(shader: &'static str, shape: &ConvShape, bindings: Vec<Binding>) -> Launch {
+    let pixels = shape.pixels();
+    let strips = groups(shape) as usize * (shape.group_out as usize).div_ceil(TILE);
+    Launch::groups(shader, bindings, move |samples| {
+        (samples * pixels).div_ceil(TILE) * strips
+    })
+}
+
+/// For each quad of k: vertical and horizontal distance, distance in elements, channels that exist.
+fn taps(shape: &ConvShape) -> Binding {
+    let mut taps = Params::default();
+    for ky in 0..shape.k_h {
+        for kx in 0..shape.k_w {
+            for channel in (0..shape.group_in).step_by(4) {
+                let (y, x) = (ky * shape.dilation_h, kx * shape.dilation_w);
+                // Wraps where a tap never lies inside the input; the shader's sum wraps back where it does.
+                let pixel = y.wrapping_mul(shape.in_w).wrapping_add(x);
+                let distance = pixel.wrapping_mul(shape.in_c).wrapping_add(channel);
+                taps = taps.u32([y, x, distance, (shape.group_in - channel).min(4)]);
+            }
+        }
+    }
+    taps.binding()
+}
+
+/// Calls `visit` for each output channel in the padded order; `None` is padding.
+fn for_each_channel(shape: &ConvShape, mut visit: impl FnMut(Option<usize>)) {
+    for group in 0..groups(shape) {
+        padded_channels(shape, group).for_each(&mut visit);
+    }
+}
+
+/// Output channels of a group, padded to a multiple of 4.
+fn padded_channels(shape: &ConvShape, group: u32) -> impl Iterator<Item = Option<usize>> + use<> {
+    let size = shape.group_out as usize;
+    let first = group as usize * size;
+    (0..size.next_multiple_of(4)).map(move |c| (c < size).then_some(first + c))
+}
+
+/// Calls `visit` for each group and quad of k, with the places of its four k in a filter; `None` is padding.
+fn for_each_k(shape: &ConvShape, mut visit: impl FnMut([Option<usize>; 4], u32)) {
+    let size = shape.group_in as usize;
+    for group in 0..groups(shape) {
+        for tap in 0..(shape.k_h * shape.k_w) as usize {
+            for first in (0..size).step_by(4) {
+                let k = |i: usize| (first + i < size).then_some(tap * size + first + i);
+                visit([k(0), k(1), k(2), k(3)], group);
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! How far float results of two devices may be apart: the one place that says so.
+//!
+//! Devices add the same products in different orders, fuse or do not fuse, and have their own exp. The error of a sum of
+//! K products grows like √K roundings at the size of the result, so two devices may differ by
+//! ε · (8 + 4·√K) times the largest magnitude in the tensor, ε = 2⁻²⁴. An LSTM feeds its error back once a step, so its
+//! tolerance is that of its longest sum times its steps. Along a graph the tolerances of the operators add up.
+
+use super::{Kernel, Program, Step};
+use crate::graph::TensorId;
+
+impl Kernel {
+    /// Products in the longest sum of one result, times the steps it is fed back; 0 where nothing is rounded.
+    fn sums(&self) -> (usize, usize) {
+        match self {
+            Kernel::ConvF32(k) | Kernel::DepthwiseF32(k) => (k.shape.depth(), 1),
+            Kernel::FullyConnectedF32(k) => (k.shape.depth, 1),
+            Kernel::LstmF32(k) => (k.shape.input + k.shape.cells, k.shape.time),
+            Kernel::MeanF32(k) => (k.count as usize, 1),
+            Kernel::SoftmaxF32(k) => (k.depth, 1),
+            Kernel::AddF32(_) => (1, 1),
+            _ => (0, 0),
+        }
+    }
+
+    /// What two devices may differ by in this kernel, relative to the largest magnitude of its output.
+    pub fn tolerance(&self) -> f32 {
+        let (sum, steps) = self.sums();
+        if sum == 0 {
+            return 0.0;
+        }
+        f32::EPSILON / 2.0 * (8.0 + 4.0 * (sum as f32).sqrt()) * steps as f32
+    }
+}
+
+impl Program {
+    /// What two devices may differ by in a tensor, relative to its largest magnitude: the sum over the operators that
+    /// lead to it.
+    pub fn tolerance(&self, tensor: TensorId) -> f32 {
+        let mut total = vec![0.0f32; self.graph.tensors.len()];
+        for Step {
+            kernel,
+            inputs,
+            outputs,
+            ..
+        } in &self.steps
+        {
+            let before = inputs.iter().map(|&id| total[id]).fold(0.0, f32::max);
+            for &id in outputs {
+                total[id] = before + kernel.tolerance();
+            }
+        }
+        total[tensor]
+    }
+}

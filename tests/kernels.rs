@@ -1,0 +1,601 @@
+//! Random kernels of the operators with products, on every device against the plain CPU kernels: strides, dilations,
+//! padding, groups, odd channels, several samples, extreme values. Integers must be equal; floats agree within a bound
+//! that grows with the length of the sums.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+use zeropoint::cpu::Cpu;
+use zeropoint::graph::{Graph, Node, Op, Tensor};
+use zeropoint::kernel::{
+    ConvF32, ConvI8, ConvShape, Device, Feed, FullyConnected, FullyConnectedF32, FullyConnectedI8,
+    Keep, Kernel, LstmF32, LstmI8, LstmShape, Program, SessionConfig, Step,
+};
+use zeropoint::num::{DType, Multiplier, Values, gemmlowp};
+
+/// Seeded numbers (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn u32(&mut self) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) as u32
+    }
+
+    fn below(&mut self, n: u32) -> u32 {
+        self.u32() % n
+    }
+
+    /// −1 … 1.
+    fn f32(&mut self) -> f32 {
+        (f64::from(self.u32()) / f64::from(u32::MAX) * 2.0 - 1.0) as f32
+    }
+
+    fn f32s(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.f32()).collect()
+    }
+
+    /// Any bytes, a third of them extreme.
+    fn i8s(&mut self, n: usize) -> Vec<i8> {
+        (0..n)
+            .map(|_| match self.below(6) {
+                0 => -128,
+                1 => 127,
+                _ => self.u32() as i8,
+            })
+            .collect()
+    }
+
+    fn i32s(&mut self, n: usize, magnitude: i32) -> Vec<i32> {
+        (0..n).map(|_| self.u32() as i32 % magnitude).collect()
+    }
+
+    /// Around `real`, within a factor of 4.
+    fn multipliers(&mut self, n: usize, real: f64) -> Vec<Multiplier> {
+        (0..n)
+            .map(|_| Multiplier::new(real * 4f64.powf(f64::from(self.f32()))).unwrap())
+            .collect()
+    }
+}
+
+/// A program of one kernel; tensor 0 is its input, the others are its outputs.
+fn program(kernel: Kernel, input: (usize, DType), outputs: &[(usize, DType, bool)]) -> Program {
+    let tensor = |elements: usize, dtype, variable| Tensor {
+        name: String::new(),
+        shape: vec![elements],
+        dtype,
+        quantization: None,
+        constant: None,
+        variable,
+    };
+    let mut tensors = vec![tensor(input.0, input.1, false)];
+    tensors.extend(
+        outputs
+            .iter()
+            .map(|&(n, dtype, variable)| tensor(n, dtype, variable)),
+    );
+    let ids: Vec<usize> = (1..tensors.len()).collect();
+    let node = Node {
+        index: 0,
+        op: Op::Reshape,
+        inputs: vec![Some(0)],
+        outputs: vec![1],
+        intermediates: Vec::new(),
+    };
+    Program {
+        graph: Graph {
+            file: "test".into(),
+            tensors,
+            nodes: vec![node],
+            inputs: vec![0],
+            outputs: vec![1],
+        },
+        steps: vec![Step {
+            node: 0,
+            kernel,
+            inputs: vec![0],
+            outputs: ids,
+        }],
+    }
+}
+
+fn run(device: &dyn Device, program: &Program, samples: usize, x: &Values) -> Vec<Values> {
+    let config = SessionConfig {
+        batch: Some(samples + 1),
+        keep: Keep::All,
+        ranges: false,
+        feeds: vec![Feed::Direct],
+    };
+    let mut session = device.session(program, &config).unwrap();
+    session.run(samples, std::slice::from_ref(x)).unwrap();
+    let outputs = &program.steps[0].outputs;
+    outputs
+        .iter()
+        .map(|&id| session.read(id).unwrap())
+        .collect()
+}
+
+/// Whether every device gives what the plain CPU kernels give; `depth` is the length of the longest sum, of terms up
+/// to 1.
+fn agree(program: &Program, samples: usize, x: &Values, depth: usize, devices: &[Box<dyn Device>]) {
+    let want = run(&Cpu::definition(), program, samples, x);
+    for device in devices {
+        let got = run(device.as_ref(), program, samples, x);
+        for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+            let place = || format!("output {i} of {:?} on {}", program.steps[0], device.name());
+            let (Values::F32(got), Values::F32(want)) = (got, want) else {
+                if got != want {
+                    let bytes = got.bytes().iter().zip(want.bytes());
+                    let first = bytes.clone().position(|(a, b)| a != b);
+                    let differ = bytes.filter(|(a, b)| a != b).count();
+                    let place: String = place().chars().take(600).collect();
+                    panic!("{differ} bytes differ, the first at {first:?}: {place}");
+                }
+                continue;
+            };
+            assert_eq!(got.len(), want.len());
+            let limit = 4.0 * f32::EPSILON * (depth as f32).sqrt().max(4.0) * 4.0;
+            for (at, (a, b)) in got.iter().zip(want).enumerate() {
+                if (a - b).is_nan() || (a - b).abs() > limit {
+                    let place: String = place().chars().take(600).collect();
+                    panic!("{a} is not {b} within {limit} at {at}: {place}");
+                }
+            }
+        }
+    }
+}
+
+/// A random geometry; sizes stay small, every case of the kernels is hit.
+fn geometry(random: &mut Random, depthwise: bool) -> ConvShape {
+    loop {
+        let groups = [1, 1, 1, 2, 3][random.below(5) as usize];
+        let (group_in, group_out) = if depthwise {
+            (1, [1, 1, 2, 3, 8][random.below(5) as usize])
+        } else {
+            (1 + random.below(20), 1 + random.below(24))
+        };
+        let groups = if depthwise {
+            1 + random.below(20)
+        } else {
+            groups
+        };
+        // Half of them in whole quads.
+        let quads = random.below(2) == 0;
+        let round = |n: u32| if quads { n.next_multiple_of(4) } else { n };
+        let (group_in, group_out, groups) = if depthwise {
+            (group_in, group_out, round(groups))
+        } else {
+            (round(group_in), round(group_out), groups)
+        };
+        let [in_h, in_w] = [(); 2].map(|()| 1 + random.below(9));
+        let [k_h, k_w] = [(); 2].map(|()| 1 + random.below(4));
+        let [stride_h, stride_w] = [(); 2].map(|()| 1 + random.below(3));
+        let [dilation_h, dilation_w] = [(); 2].map(|()| 1 + random.below(3));
+        let same = random.below(2) == 0;
+        let axis = |size: u32, k: u32, stride: u32, dilation: u32| -> Option<(u32, u32)> {
+            let span = (k - 1) * dilation + 1;
+            if same {
+                let out = size.div_ceil(stride);
+                return Some((out, ((out - 1) * stride + span).saturating_sub(size) / 2));
+            }
+            (span <= size).then(|| ((size - span) / stride + 1, 0))
+        };
+        let (Some((out_h, pad_top)), Some((out_w, pad_left))) = (
+            axis(in_h, k_h, stride_h, dilation_h),
+            axis(in_w, k_w, stride_w, dilation_w),
+        ) else {
+            continue;
+        };
+        return ConvShape {
+            batch: 1 + random.below(2),
+            in_h,
+            in_w,
+            in_c: groups * group_in,
+            out_h,
+            out_w,
+            out_c: groups * group_out,
+            k_h,
+            k_w,
+            stride_h,
+            stride_w,
+            dilation_h,
+            dilation_w,
+            pad_top,
+            pad_left,
+            group_in,
+            group_out,
+        };
+    }
+}
+
+fn input_elements(s: &ConvShape) -> usize {
+    (s.batch * s.in_h * s.in_w * s.in_c) as usize
+}
+
+fn bounds_f32(random: &mut Random) -> (f32, f32) {
+    let (low, high) = (f32::NEG_INFINITY, f32::INFINITY);
+    [(low, high), (0.0, high), (0.0, 6.0), (-1.0, 1.0)][random.below(4) as usize]
+}
+
+fn convolution(random: &mut Random, depthwise: bool, devices: &[Box<dyn Device>]) {
+    let shape = geometry(random, depthwise);
+    let (out_c, depth) = (shape.out_c as usize, shape.depth());
+    let samples = 1 + random.below(4) as usize;
+    let (inputs, outputs) = (input_elements(&shape), shape.pixels() * out_c);
+    let float = ConvF32 {
+        shape,
+        weights: random.f32s(out_c * depth),
+        bias: random.f32s(out_c),
+        bounds: bounds_f32(random),
+    };
+    let kernel = if depthwise {
+        Kernel::DepthwiseF32(float)
+    } else {
+        Kernel::ConvF32(float)
+    };
+    let x = Values::F32(random.f32s(samples * inputs));
+    let float = program(
+        kernel,
+        (inputs, DType::F32),
+        &[(outputs, DType::F32, false)],
+    );
+    agree(&float, samples, &x, depth, devices);
+
+    let real = 1.0 / (60.0 * (depth as f64).sqrt() + 1.0);
+    let low = [-128, -128, -5][random.below(3) as usize];
+    let integer = ConvI8 {
+        shape,
+        weights: random.i8s(out_c * depth),
+        bias: random.i32s(out_c, 20_000),
+        multipliers: random.multipliers(out_c, real),
+        input_zero_point: random.u32() as i32 % 129,
+        output_zero_point: random.u32() as i32 % 129,
+        bounds: (low, 127),
+    };
+    let kernel = if depthwise {
+        Kernel::DepthwiseI8(integer)
+    } else {
+        Kernel::ConvI8(integer)
+    };
+    let x = Values::I8(random.i8s(samples * inputs));
+    let integer = program(kernel, (inputs, DType::I8), &[(outputs, DType::I8, false)]);
+    agree(&integer, samples, &x, depth, devices);
+}
+
+#[test]
+fn convolutions() {
+    let devices = support::devices();
+    let mut random = Random(11);
+    for _ in 0..60 {
+        convolution(&mut random, false, &devices);
+    }
+}
+
+#[test]
+fn depthwise_convolutions() {
+    let devices = support::devices();
+    let mut random = Random(12);
+    for _ in 0..60 {
+        convolution(&mut random, true, &devices);
+    }
+}
+
+fn fully_connected(
+    random: &mut Random,
+    [rows, depth, units, samples]: [usize; 4],
+    devices: &[Box<dyn Device>],
+) {
+    let shape = FullyConnected { rows, depth, units };
+    let (inputs, outputs) = (rows * depth, rows * units);
+    let kernel = Kernel::FullyConnectedF32(FullyConnectedF32 {
+        shape,
+        weights: random.f32s(units * depth),
+        bias: random.f32s(units),
+        bounds: bounds_f32(random),
+    });
+    let x = Values::F32(random.f32s(samples * inputs));
+    let float = program(
+        kernel,
+        (inputs, DType::F32),
+        &[(outputs, DType::F32, false)],
+    );
+    agree(&float, samples, &x, depth, devices);
+
+    let per_channel = random.below(2) == 0;
+    let real = 1.0 / (60.0 * (depth as f64).sqrt() + 1.0);
+    let scales = (0..units).map(|_| {
+        real * if per_channel {
+            4f64.powf(f64::from(random.f32()))
+        } else {
+            1.0
+        }
+    });
+    let kernel = Kernel::FullyConnectedI8(FullyConnectedI8 {
+        shape,
+        scales: scales.collect(),
+        weights: random.i8s(units * depth),
+        bias: random.i32s(units, 20_000),
+        input_zero_point: random.u32() as i32 % 129,
+        output_zero_point: random.u32() as i32 % 129,
+        bounds: ([-128, 3][random.below(2) as usize], 127),
+    });
+    let x = Values::I8(random.i8s(samples * inputs));
+    let integer = program(kernel, (inputs, DType::I8), &[(outputs, DType::I8, false)]);
+    agree(&integer, samples, &x, depth, devices);
+}
+
+#[test]
+fn products() {
+    let devices = support::devices();
+    let mut random = Random(13);
+    // Tiles exactly, one more, one less; a sum longer than llvmpipe's loops.
+    for sizes in [
+        [64, 64, 64, 1],
+        [65, 17, 65, 2],
+        [1, 1, 1, 5],
+        [63, 68, 60, 3],
+        [1, 100_000, 5, 2],
+        [1, 99_999, 3, 1],
+    ] {
+        fully_connected(&mut random, sizes, &devices);
+    }
+    for _ in 0..30 {
+        let sizes = [7, 200, 90, 4].map(|n| 1 + random.below(n) as usize);
+        fully_connected(&mut random, sizes, &devices);
+    }
+}
+
+fn lstm(random: &mut Random, shape: LstmShape, samples: usize, devices: &[Box<dyn Device>]) {
+    let (cells, rows) = (shape.cells, shape.rows());
+    let (inputs, outputs, states) = (rows * shape.input, rows * cells, shape.batch * cells);
+    let scale = |n: usize| 1.0 / (n as f32).sqrt();
+    let scaled = |v: Vec<f32>, s: f32| v.into_iter().map(|x| x * s).collect::<Vec<f32>>();
+    let kernel = Kernel::LstmF32(LstmF32 {
+        shape,
+        input_weights: scaled(random.f32s(4 * cells * shape.input), scale(shape.input)),
+        recurrent_weights: scaled(random.f32s(4 * cells * cells), 0.5 * scale(cells)),
+        bias: random.f32s(4 * cells),
+        cell_clip: [f32::INFINITY, 0.75][random.below(2) as usize],
+    });
+    let float = program(
+        kernel,
+        (inputs, DType::F32),
+        &[
+            (outputs, DType::F32, false),
+            (states, DType::F32, true),
+            (states, DType::F32, true),
+        ],
+    );
+    let x = Values::F32(random.f32s(samples * inputs));
+    // Rounding of one step moves the next; the weights are too small for chaos.
+    agree(&float, samples, &x, 64 * (shape.input + cells), devices);
+
+    let cell_exponent = -15 + random.below(7) as i32;
+    let table =
+        |f: &dyn Fn(i16) -> i16| Arc::new((0..=u16::MAX).map(|bits| f(bits as i16)).collect());
+    let real = |n: usize| 2.0 / (n as f64).sqrt();
+    let four = |v: Vec<Multiplier>| <[Multiplier; 4]>::try_from(v).unwrap();
+    let kernel = Kernel::LstmI8(LstmI8 {
+        shape,
+        input_weights: random.i8s(4 * cells * shape.input),
+        recurrent_weights: random.i8s(4 * cells * cells),
+        input_bias: random.i32s(4 * cells, 30_000),
+        recurrent_bias: random.i32s(4 * cells, 30_000),
+        input_multipliers: four(random.multipliers(4, real(shape.input))),
+        recurrent_multipliers: four(random.multipliers(4, real(cells))),
+        hidden_multiplier: random.multipliers(1, 1.0 / 8_000_000.0)[0],
+        hidden_zero_point: random.u32() as i32 % 129,
+        state_zero_point: random.u32() as i32 % 129,
+        cell_exponent,
+        cell_clip: [0, 20_000][random.below(2) as usize],
+        logistic: table(&gemmlowp::logistic_q3_12),
+        tanh_gate: table(&|x| gemmlowp::tanh_i16(x, 3)),
+        tanh_cell: table(&|x| gemmlowp::tanh_i16(x, (15 + cell_exponent) as u32)),
+    });
+    let integer = program(
+        kernel,
+        (inputs, DType::I8),
+        &[
+            (outputs, DType::I8, false),
+            (states, DType::I8, true),
+            (states, DType::I16, true),
+        ],
+    );
+    let x = Values::I8(random.i8s(samples * inputs));
+    agree(&integer, samples, &x, 1, devices);
+}
+
+#[test]
+fn recurrences() {
+    let devices = support::devices();
+    let mut random = Random(14);
+    // More sequences than a workgroup takes, more cells than invocations, states that do not fit into workgroup
+    // memory, and more steps than llvmpipe's loops have iterations.
+    for (samples, [time, batch, input, cells]) in [
+        (11, [3, 1, 5, 8]),
+        (3, [4, 3, 6, 7]),
+        (1, [3, 1, 4, 130]),
+        (2, [3, 1, 3, 260]),
+        (1, [2, 1, 2, 2052]),
+        (1, [5000, 1, 1, 50]),
+    ] {
+        // The large ones would take minutes of the plain kernels.
+        for time_major in [false, true] {
+            let shape = LstmShape {
+                time,
+                batch,
+                input,
+                cells,
+                time_major,
+            };
+            lstm(&mut random, shape, samples, &devices);
+            if cells * time > 2000 {
+                break;
+            }
+        }
+    }
+    for _ in 0..12 {
+        let [time, batch, input, cells] = [6, 3, 9, 21].map(|n| 1 + random.below(n) as usize);
+        let time_major = random.below(2) == 0;
+        let shape = LstmShape {
+            time,
+            batch,
+            input,
+            cells,
+            time_major,
+        };
+        let samples = 1 + random.below(4) as usize;
+        lstm(&mut random, shape, samples, &devices);
+    }
+}
+
+/// Ranges of a calibration: states over all steps, equal for every batch size.
+#[test]
+fn ranges_of_an_lstm_do_not_depend_on_the_batch() {
+    let shape = LstmShape {
+        time: 9,
+        batch: 2,
+        input: 4,
+        cells: 6,
+        time_major: false,
+    };
+    let mut random = Random(15);
+    let (rows, cells, samples) = (shape.rows(), shape.cells, 10);
+    let kernel = Kernel::LstmF32(LstmF32 {
+        shape,
+        input_weights: random.f32s(4 * cells * shape.input),
+        recurrent_weights: random.f32s(4 * cells * cells),
+        bias: random.f32s(4 * cells),
+        cell_clip: f32::INFINITY,
+    });
+    let states = shape.batch * cells;
+    let program = program(
+        kernel,
+        (rows * shape.input, DType::F32),
+        &[
+            (rows * cells, DType::F32, false),
+            (states, DType::F32, true),
+            (states, DType::F32, true),
+        ],
+    );
+    let x = random.f32s(samples * rows * shape.input);
+    let ranges = |device: &dyn Device, batch: usize| {
+        let config = SessionConfig {
+            batch: Some(batch),
+            keep: Keep::Nothing,
+            ranges: true,
+            feeds: vec![Feed::Direct],
+        };
+        let mut session = device.session(&program, &config).unwrap();
+        for x in x.chunks(batch * rows * shape.input) {
+            let n = x.len() / (rows * shape.input);
+            session.run(n, &[Values::F32(x.to_vec())]).unwrap();
+        }
+        session.ranges().unwrap()
+    };
+    let want = ranges(&Cpu::definition(), samples);
+    for device in support::devices() {
+        let all = ranges(device.as_ref(), samples);
+        for batch in [1, 3, 9] {
+            assert_eq!(
+                ranges(device.as_ref(), batch),
+                all,
+                "{} {batch}",
+                device.name()
+            );
+        }
+        for (id, (got, want)) in all.iter().zip(&want).enumerate() {
+            let (got, want) = (got.unwrap(), want.unwrap());
+            for (a, b) in [(got.min, want.min), (got.max, want.max)] {
+                assert!(
+                    (a - b).abs() < 1e-5,
+                    "tensor {id}: {a} {b} on {}",
+                    device.name()
+                );
+            }
+        }
+    }
+}
+
+/// Not a test: speed of a convolution of our leading case, `cargo test --test kernels speed -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    let shape = ConvShape {
+        batch: 1,
+        in_h: 124,
+        in_w: 6,
+        in_c: 64,
+        out_h: 120,
+        out_w: 6,
+        out_c: 64,
+        k_h: 5,
+        k_w: 1,
+        stride_h: 1,
+        stride_w: 1,
+        dilation_h: 1,
+        dilation_w: 1,
+        pad_top: 0,
+        pad_left: 0,
+        group_in: 64,
+        group_out: 64,
+    };
+    let mut random = Random(1);
+    let (samples, inputs, outputs) = (8, input_elements(&shape), shape.pixels() * 64);
+    let float = program(
+        Kernel::ConvF32(ConvF32 {
+            shape,
+            weights: random.f32s(64 * 320),
+            bias: random.f32s(64),
+            bounds: (0.0, f32::INFINITY),
+        }),
+        (inputs, DType::F32),
+        &[(outputs, DType::F32, false)],
+    );
+    let integer = program(
+        Kernel::ConvI8(ConvI8 {
+            shape,
+            weights: random.i8s(64 * 320),
+            bias: random.i32s(64, 1000),
+            multipliers: random.multipliers(64, 0.001),
+            input_zero_point: -3,
+            output_zero_point: -128,
+            bounds: (-128, 127),
+        }),
+        (inputs, DType::I8),
+        &[(outputs, DType::I8, false)],
+    );
+    let flop = 2.0 * (samples * outputs * 320) as f64;
+    for device in support::devices() {
+        for (program, x) in [
+            (&float, Values::F32(random.f32s(samples * inputs))),
+            (&integer, Values::I8(random.i8s(samples * inputs))),
+        ] {
+            let config = SessionConfig {
+                batch: Some(samples),
+                keep: Keep::All,
+                ranges: false,
+                feeds: vec![Feed::Direct],
+            };
+            let mut session = device.session(program, &config).unwrap();
+            let mut best = f64::INFINITY;
+            for _ in 0..6 {
+                let start = std::time::Instant::now();
+                session.run(samples, std::slice::from_ref(&x)).unwrap();
+                session.read(1).unwrap();
+                best = best.min(start.elapsed().as_secs_f64());
+            }
+            println!(
+                "{} {}: {:.2} GOP/s",
+                device.name(),
+                x.dtype(),
+                flop / best / 1e9
+            );
+        }
+    }
+}
