@@ -53,7 +53,7 @@ fn main(
     let line = pixel / params.out_w;
     let top = (line % params.out_h) * params.stride_h - params.pad_top;
     let left = (pixel % params.out_w) * params.stride_w - params.pad_left;
-    let image = sample * params.in_stride + line / params.out_h * params.in_h * params.in_w * (params.in_c) + channel / params.group_out;
+    let image = sample * params.in_stride + line / params.out_h * params.in_h * params.in_w * params.in_c + channel / params.group_out;
     var sum = bias[channel];
     for (var ky = 0u; ky < params.k_h; ky++) {
         // Above the input this wraps to a large number.
@@ -64,7 +64,7 @@ fn main(
         for (var kx = 0u; kx < params.k_w; kx++) {
             let x = left + kx * params.dilation_w;
             if (x < params.in_w) {
-                sum += input[image + (y * params.in_w + x) * (params.in_c)] * weights[(ky * params.k_w + kx) * channels + channel];
+                sum += input[image + (y * params.in_w + x) * params.in_c] * weights[(ky * params.k_w + kx) * channels + channel];
             }
         }
     }

@@ -207,7 +207,7 @@ impl Gpu {
         }
     }
 
-    fn out_of_memory(&self, what: &str, bytes: u64) -> DeviceError {
+    pub(super) fn out_of_memory(&self, what: &str, bytes: u64) -> DeviceError {
         DeviceError::OutOfMemory {
             device: self.summary.name.clone(),
             what: format!("{what} ({bytes} bytes)"),

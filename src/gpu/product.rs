@@ -338,8 +338,9 @@ fn taps(shape: &ConvShape) -> Binding {
     for ky in 0..shape.k_h {
         for kx in 0..shape.k_w {
             for channel in (0..shape.group_in).step_by(4) {
-                let (y, x) = (ky * shape.dilation_h, kx * shape.dilation_w);
                 // Wraps where a tap never lies inside the input; the shader's sum wraps back where it does.
+                let y = ky.wrapping_mul(shape.dilation_h);
+                let x = kx.wrapping_mul(shape.dilation_w);
                 let pixel = y.wrapping_mul(shape.in_w).wrapping_add(x);
                 let distance = pixel.wrapping_mul(shape.in_c).wrapping_add(channel);
                 taps = taps.u32([y, x, distance, (shape.group_in - channel).min(4)]);

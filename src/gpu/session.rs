@@ -6,7 +6,7 @@ use super::plan::{Plan, plan};
 use super::ranges::{self, Ranges};
 use super::{launches, quantize};
 use crate::graph::TensorId;
-use crate::kernel::{DeviceError, Feed, Keep, Program, Range, Session, SessionConfig};
+use crate::kernel::{DeviceError, Feed, Keep, Kernel, Program, Range, Session, SessionConfig};
 use crate::num::{DType, Values};
 use std::collections::HashMap;
 
@@ -54,6 +54,7 @@ impl<'a> GpuSession<'a> {
         program: &'a Program,
         config: &SessionConfig,
     ) -> Result<Self, DeviceError> {
+        check_levels(gpu, program)?;
         let mut ranges = Ranges::default();
         let stages = stages(program, config, &mut ranges);
         let plan = plan(program, &stages, config.keep);
@@ -143,6 +144,24 @@ impl<'a> GpuSession<'a> {
             Keep::All => self.slot(id).is_some(),
         }
     }
+}
+
+/// Refuses an int8 FULLY_CONNECTED whose table of levels would not fit a binding, before the table is made.
+fn check_levels(gpu: &Gpu, program: &Program) -> Result<(), DeviceError> {
+    /// Bytes of the levels of one unit.
+    const LEVELS: u64 = 4 * 255;
+    for step in &program.steps {
+        let Kernel::FullyConnectedI8(k) = &step.kernel else {
+            continue;
+        };
+        let bytes = k.scales.len() as u64 * LEVELS;
+        let shared = k.scales.windows(2).all(|pair| pair[0] == pair[1]);
+        if !shared && bytes > gpu.limits.max_storage_buffer_binding_size {
+            let node = program.graph.nodes[step.node].describe();
+            return Err(gpu.out_of_memory(&format!("the output levels of {node}"), bytes));
+        }
+    }
+    Ok(())
 }
 
 impl Session for GpuSession<'_> {

@@ -244,7 +244,7 @@ fn sessions_equal_the_cpu_whatever_the_batch_and_the_reuse_of_buffers() {
             let x = random.i8s(5 * samples);
             let cpu = Cpu::definition();
             let mut reference = cpu.session(&program, &config(Keep::All, false, 7)).unwrap();
-            reference.run(samples, &[x.clone()]).unwrap();
+            reference.run(samples, std::slice::from_ref(&x)).unwrap();
             session.run(samples, &[x]).unwrap();
             let read = if keep == Keep::All {
                 vec![0, 1, 3, 4]
