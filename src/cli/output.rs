@@ -2,6 +2,7 @@
 
 use super::Failure;
 use std::io::Write;
+use std::path::Path;
 
 /// Prints text as it is.
 pub fn print(text: &str) {
@@ -21,6 +22,25 @@ pub fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
         .map_err(|e| Failure::Input(format!("cannot write JSON: {e}")))?;
     print(&(text + "\n"));
     Ok(())
+}
+
+/// Refuses a place that cannot be written to or holds one of the inputs, before any work is done.
+pub fn check_place(to: &Path, inputs: &[&Path]) -> Result<(), Failure> {
+    let refuse = |what: &str| Err(Failure::Input(format!("{}: {what}", to.display())));
+    let folder = to.parent().filter(|f| !f.as_os_str().is_empty());
+    if to.is_dir() {
+        return refuse("it is a folder; name a file with -o");
+    }
+    if !folder.unwrap_or(Path::new(".")).is_dir() {
+        return refuse("its folder does not exist");
+    }
+    let same = |input: &&&Path| matches!((to.canonicalize(), input.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    match inputs.iter().find(same) {
+        Some(_) => {
+            refuse("it is an input of this command and would be replaced; choose another -o")
+        }
+        None => Ok(()),
+    }
 }
 
 /// A remark for people, on stderr.

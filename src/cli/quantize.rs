@@ -58,12 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .output
         .clone()
         .unwrap_or_else(|| default_output(&arguments.model));
-    if same_file(&arguments.model, &to) {
-        return Err(Failure::Input(format!(
-            "{}: this is the float model itself; choose another -o",
-            to.display()
-        )));
-    }
+    output::check_place(&to, &[&arguments.model, &arguments.data.data])?;
     let (float, program) = load(&arguments.model)?;
     quantize::check_float(&program.graph)?;
     let (mut data, feeds) = arguments.data.open(&program.graph)?;
@@ -122,10 +117,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn default_output(model: &Path) -> PathBuf {
     let stem = model.file_stem().unwrap_or_default().to_string_lossy();
     model.with_file_name(format!("{stem}_int8.tflite"))
-}
-
-fn same_file(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// What a user should know about this model although nothing is wrong with it.

@@ -27,6 +27,7 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    output::check_place(&arguments.output, &[&arguments.model, &arguments.data.data])?;
     let (_, program) = load(&arguments.model)?;
     let graph = &program.graph;
     let (mut data, feeds) = arguments.data.open(graph)?;

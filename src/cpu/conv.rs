@@ -178,7 +178,7 @@ impl FastConvI8 {
 pub fn fold_zero_point(weights: &[i8], depth: usize, bias: &[i32], zero_point: i32) -> Vec<i32> {
     let sums = weights
         .chunks_exact(depth)
-        .map(|row| row.iter().map(|&w| i32::from(w)).sum::<i32>());
+        .map(|row| row.iter().fold(0i32, |sum, &w| sum.wrapping_add(w.into())));
     sums.zip(bias)
         .map(|(sum, &b)| b.wrapping_sub(sum.wrapping_mul(zero_point)))
         .collect()

@@ -366,6 +366,10 @@ fn append(to: &mut Values, from: Values) {
         (Values::I8(a), Values::I8(b)) => a.extend(b),
         (Values::U8(a), Values::U8(b)) => a.extend(b),
         (Values::I16(a), Values::I16(b)) => a.extend(b),
+        (Values::U16(a), Values::U16(b)) => a.extend(b),
+        (Values::I32(a), Values::I32(b)) => a.extend(b),
+        (Values::U32(a), Values::U32(b)) => a.extend(b),
+        (Values::I64(a), Values::I64(b)) => a.extend(b),
         _ => unreachable!("one tensor has one type"),
     }
 }

@@ -9,6 +9,9 @@ use crate::num::{DType, Values};
 /// Most elements one tensor may have in one sample: devices index with 32 bits.
 const MAX_ELEMENTS: usize = 1 << 31;
 
+/// Where an LSTM has its output state and its cell state.
+const LSTM_STATES: [usize; 2] = [18, 19];
+
 /// The operator's options of one type, or its defaults where the file leaves them out.
 macro_rules! options {
     ($operator:expr, $variant:ident) => {
@@ -128,7 +131,8 @@ impl Import<'_> {
         }
         let mut states = vec![false; graph.tensors.len()];
         for node in &graph.nodes {
-            for &id in node.inputs.iter().flatten() {
+            for (place, id) in node.inputs.iter().enumerate() {
+                let &Some(id) = id else { continue };
                 if !known[id] {
                     return Err(error(
                         node,
@@ -136,11 +140,12 @@ impl Import<'_> {
                     ));
                 }
                 let state = graph.tensors[id].variable;
-                if state && !matches!(node.op, Op::UnidirectionalSequenceLstm(_)) {
+                let lstm = matches!(node.op, Op::UnidirectionalSequenceLstm(_));
+                if state && !(lstm && LSTM_STATES.contains(&place)) {
                     return Err(error(
                         node,
                         format!(
-                            "it reads the state {}, which only an LSTM can",
+                            "it reads the state {} as input {place}; states are inputs 18 and 19 of an LSTM",
                             graph.describe(id)
                         ),
                     ));
@@ -367,11 +372,14 @@ impl Import<'_> {
                 d => usize::try_from(d).map_err(|_| error(format!("dimension {d} is negative"))),
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let elements = shape
+        // Without its zeros, so that the product of any of the dimensions is bounded as well.
+        shape
             .iter()
+            .filter(|&&d| d > 0)
             .try_fold(1usize, |n, &d| n.checked_mul(d))
-            .filter(|&n| n < MAX_ELEMENTS && shape.iter().all(|&d| d < MAX_ELEMENTS))
+            .filter(|&n| n < MAX_ELEMENTS)
             .ok_or_else(|| error(format!("shape {shape:?} has 2^31 elements or more")))?;
+        let elements = shape.iter().product();
         let constant = if t.is_variable {
             None
         } else {

@@ -84,19 +84,18 @@ fn broadcast(c: Context<'_>, activation: Activation) -> Result<Add, Error> {
             .checked_sub(out.len())
             .map_or(1, |j| shape[j])
     };
-    for i in 0..out.len() {
+    let fits = |i: usize| {
         let (in_a, in_b) = (size_in(a, i), size_in(b, i));
         let expected = if in_a == 1 { in_b } else { in_a };
-        if out[i] != expected
-            || (in_b != 1 && in_b != expected)
-            || c.shape(a).len().max(c.shape(b).len()) != out.len()
-        {
-            return Err(c.error(format!(
-                "shapes {:?} and {:?} do not broadcast to {out:?}",
-                c.shape(a),
-                c.shape(b)
-            )));
-        }
+        out[i] == expected && (in_b == 1 || in_b == expected)
+    };
+    // The ranks first: a scalar has no dimension that could tell.
+    if c.shape(a).len().max(c.shape(b).len()) != out.len() || !(0..out.len()).all(fits) {
+        return Err(c.error(format!(
+            "shapes {:?} and {:?} do not broadcast to {out:?}",
+            c.shape(a),
+            c.shape(b)
+        )));
     }
     let same_shape = c.shape(a) == out && c.shape(b) == out;
     let wide: Vec<usize> = (0..out.len()).filter(|&i| out[i] != 1).collect();

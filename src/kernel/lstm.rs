@@ -6,7 +6,7 @@
 use super::Context;
 use crate::graph::{Error, Lstm, TensorId};
 use crate::num::{DType, Multiplier, gemmlowp};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Sizes of one layer in one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,8 +247,6 @@ pub(super) fn i8(c: Context<'_>, a: &Lstm) -> Result<LstmI8, Error> {
     } else {
         0
     };
-    let table =
-        |f: &dyn Fn(i16) -> i16| Arc::new((0..=u16::MAX).map(|bits| f(bits as i16)).collect());
     Ok(LstmI8 {
         shape,
         input_bias: fold_zero_point(&input_weights, &bias, input.zero_point),
@@ -262,10 +260,30 @@ pub(super) fn i8(c: Context<'_>, a: &Lstm) -> Result<LstmI8, Error> {
         state_zero_point: state.zero_point,
         cell_exponent,
         cell_clip,
-        logistic: table(&gemmlowp::logistic_q3_12),
-        tanh_gate: table(&|x| gemmlowp::tanh_i16(x, 3)),
-        tanh_cell: table(&|x| gemmlowp::tanh_i16(x, (15 + cell_exponent) as u32)),
+        logistic: LOGISTIC
+            .get_or_init(|| table(&gemmlowp::logistic_q3_12))
+            .clone(),
+        tanh_gate: tanh(3),
+        tanh_cell: tanh((15 + cell_exponent) as usize),
     })
+}
+
+/// Made once for all layers of all models.
+static LOGISTIC: OnceLock<Arc<Vec<i16>>> = OnceLock::new();
+
+/// tanh by integer bits.
+static TANH: [OnceLock<Arc<Vec<i16>>>; 7] = [const { OnceLock::new() }; 7];
+
+/// A function's value for every int16, indexed by its bits.
+fn table(f: &dyn Fn(i16) -> i16) -> Arc<Vec<i16>> {
+    Arc::new((0..=u16::MAX).map(|bits| f(bits as i16)).collect())
+}
+
+/// tanh of every int16 with 0 … 6 integer bits.
+fn tanh(integer_bits: usize) -> Arc<Vec<i16>> {
+    TANH[integer_bits]
+        .get_or_init(|| table(&|x| gemmlowp::tanh_i16(x, integer_bits as u32)))
+        .clone()
 }
 
 /// bias − zero point · Σ weights for each row.
@@ -275,7 +293,7 @@ fn fold_zero_point(weights: &[i8], bias: &[i32], zero_point: i32) -> Vec<i32> {
         .chunks_exact(depth)
         .zip(bias)
         .map(|(row, &b)| {
-            let sum: i32 = row.iter().map(|&w| i32::from(w)).sum();
+            let sum = row.iter().fold(0i32, |sum, &w| sum.wrapping_add(w.into()));
             b.wrapping_sub(sum.wrapping_mul(zero_point))
         })
         .collect()

@@ -92,19 +92,30 @@ pub enum Kernel {
     Dequantize(Dequantize),
 }
 
+/// Most multiplications of one operator in one sample: minutes on a CPU, far beyond what is made for a phone.
+const MAX_PRODUCTS: usize = 1 << 42;
+
 /// Prepares every node of the graph.
 ///
 /// # Errors
 /// If a node's shapes, types or quantization parameters are not what its kernel can take.
 pub fn prepare(graph: Graph) -> Result<Program, Error> {
     let mut steps = Vec::with_capacity(graph.nodes.len());
+    if let Some(&id) = graph.inputs.iter().find(|&&id| graph.elements(id) == 0) {
+        return Err(Error::Model {
+            file: graph.file.clone(),
+            what: format!("its input {} has no elements", graph.describe(id)),
+        });
+    }
     for (i, node) in graph.nodes.iter().enumerate() {
         let context = Context {
             graph: &graph,
             node,
         };
-        let kernel = context.kernel()?;
         let (inputs, outputs) = context.io();
+        context.check_values(&inputs, &outputs)?;
+        let kernel = context.kernel()?;
+        context.check_work(&kernel)?;
         steps.push(Step {
             node: i,
             kernel,
@@ -200,6 +211,53 @@ impl<'a> Context<'a> {
                 "its input is {dtype}; `zeropoint ops` lists the types it can take"
             ))),
         }
+    }
+
+    /// Devices count on elements to work on, and on a value for each sample where an operator is not one of the few
+    /// that converters leave behind a constant.
+    fn check_values(self, inputs: &[TensorId], outputs: &[TensorId]) -> Result<(), Error> {
+        let describe = |id: TensorId| self.graph.describe(id);
+        if let Some(&id) = inputs
+            .iter()
+            .chain(outputs)
+            .find(|&&id| self.graph.elements(id) == 0)
+        {
+            return Err(self.error(format!("{} has no elements", describe(id))));
+        }
+        let may_be_constant = matches!(
+            self.node.op,
+            Op::Add { .. } | Op::Reshape | Op::StridedSlice(_)
+        );
+        match inputs
+            .iter()
+            .find(|&&id| !may_be_constant && !self.graph.is_activation(id))
+        {
+            Some(&id) => Err(self.error(format!(
+                "its input {} is a constant; convert the model with constant folding",
+                describe(id)
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// A small file can ask for years of work.
+    fn check_work(self, kernel: &Kernel) -> Result<(), Error> {
+        let depth = match kernel {
+            Kernel::ConvF32(k) | Kernel::DepthwiseF32(k) => k.shape.depth(),
+            Kernel::ConvI8(k) | Kernel::DepthwiseI8(k) => k.shape.depth(),
+            Kernel::FullyConnectedF32(k) => k.shape.depth,
+            Kernel::FullyConnectedI8(k) => k.shape.depth,
+            Kernel::LstmF32(k) => 4 * (k.shape.input + k.shape.cells),
+            Kernel::LstmI8(k) => 4 * (k.shape.input + k.shape.cells),
+            _ => 1,
+        };
+        let products = self.graph.elements(self.output(0)?).saturating_mul(depth);
+        if products <= MAX_PRODUCTS {
+            return Ok(());
+        }
+        Err(self.error(format!(
+            "it takes {products} multiplications a sample, more than the {MAX_PRODUCTS} that are allowed"
+        )))
     }
 
     /// Tensors read and written at run time.
