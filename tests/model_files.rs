@@ -39,7 +39,10 @@ fn real_models() -> Vec<PathBuf> {
         }
     }
     if found.is_empty() {
-        eprintln!("SKIPPED: no models under {}", shared.display());
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: no models under {}\n", shared.display()),
+        );
     }
     found
 }
@@ -49,9 +52,12 @@ fn python() -> Option<Command> {
     let program = std::env::var_os("ZEROPOINT_PYTHON")
         .map_or_else(|| root().join(".venv/bin/python"), PathBuf::from);
     if !program.exists() {
-        eprintln!(
-            "SKIPPED: no Python at {}; set ZEROPOINT_PYTHON to one with ai-edge-litert",
-            program.display()
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!(
+                "SKIPPED: no Python at {}; set ZEROPOINT_PYTHON to one with ai-edge-litert\n",
+                program.display()
+            ),
         );
         return None;
     }

@@ -240,7 +240,10 @@ static REAL: LazyLock<Option<Vec<u8>>> = LazyLock::new(|| {
     let path = shared.join("models/blazeface_short/model.tflite");
     let bytes = std::fs::read(&path).ok();
     if bytes.is_none() {
-        eprintln!("SKIPPED: no model at {}", path.display());
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: no model at {}\n", path.display()),
+        );
     }
     bytes
 });

@@ -22,9 +22,12 @@ fn models() -> Option<PathBuf> {
     if models.is_dir() {
         return Some(models);
     }
-    eprintln!(
-        "SKIPPED: no reference models at {}; set ZEROPOINT_SHARED",
-        models.display()
+    let _ = std::io::Write::write_fmt(
+        &mut std::io::stderr(),
+        format_args!(
+            "SKIPPED: no reference models at {}; set ZEROPOINT_SHARED\n",
+            models.display()
+        ),
     );
     None
 }
@@ -196,7 +199,7 @@ fn python() -> Option<PathBuf> {
         std::env::var_os("ZEROPOINT_REQUIRE_LITERT").is_none(),
         "{hint}"
     );
-    eprintln!("SKIPPED: {hint}");
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED: {hint}\n"));
     None
 }
 

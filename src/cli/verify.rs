@@ -36,6 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (_, float) = load(&arguments.float)?;
     let (_, quantized) = load(&arguments.quantized)?;
     check_outputs(&float.graph, &quantized.graph)?;
+    check_integer(&quantized)?;
     let (mut data, float_feeds) = arguments.data.open(&float.graph)?;
     let (_, feeds) = arguments.data.open(&quantized.graph)?;
     // With a GPU it is judged by the CPU's fast kernels, which tests hold to the definition; without one these are
@@ -215,4 +216,20 @@ fn check_outputs(float: &Graph, quantized: &Graph) -> Result<(), Failure> {
         "{} has outputs of shapes {a:?} but {} of {b:?}; are these two forms of one model?",
         float.file, quantized.file
     )))
+}
+
+/// Only integers are promised to be equal: a model that computes in float has nothing to compare bit for bit.
+fn check_integer(quantized: &Program) -> Result<(), Failure> {
+    let float = quantized
+        .steps
+        .iter()
+        .find(|step| step.kernel.tolerance() > 0.0);
+    match float {
+        None => Ok(()),
+        Some(step) => Err(Failure::Input(format!(
+            "{}: {} computes in float, and devices differ in the last bits of floats; verify takes full-integer models",
+            quantized.graph.file,
+            quantized.graph.nodes[step.node].describe()
+        ))),
+    }
 }

@@ -25,7 +25,7 @@ pub enum AdapterKind {
 /// An adapter as `zeropoint devices` shows it; sizes in bytes.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct AdapterSummary {
-    /// Name that `--device` is matched against.
+    /// Name that `--adapter` is matched against.
     pub name: String,
     /// Vulkan, Metal or DX12.
     pub backend: String,

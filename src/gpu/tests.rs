@@ -17,7 +17,10 @@ fn gpu() -> Option<Gpu> {
                 std::env::var_os("ZEROPOINT_REQUIRE_GPU").is_none(),
                 "a GPU is required: {error}"
             );
-            eprintln!("SKIPPED: {error}");
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("SKIPPED: {error}\n"),
+            );
             None
         }
     }

@@ -17,7 +17,10 @@ fn python() -> Option<PathBuf> {
         .status()
         .is_ok_and(|status| status.success());
     if !works {
-        eprintln!("SKIPPED: no Python with numpy in .venv or ZEROPOINT_PYTHON");
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: no Python with numpy in .venv or ZEROPOINT_PYTHON\n"),
+        );
     }
     works.then_some(python)
 }
@@ -121,7 +124,10 @@ fn the_models_own_data_is_read() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let shared = std::env::var_os("ZEROPOINT_SHARED").map_or(here.join("../shared"), PathBuf::from);
     if !shared.join("models").is_dir() {
-        eprintln!("SKIPPED: no {}/models", shared.display());
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: no {}/models\n", shared.display()),
+        );
         return;
     }
     let scale_offset = Some((1.0 / 127.5, -1.0));

@@ -37,7 +37,7 @@ pub fn python() -> Option<PathBuf> {
         std::env::var_os("ZEROPOINT_REQUIRE_LITERT").is_none(),
         "{hint}"
     );
-    eprintln!("SKIPPED: {hint}");
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED: {hint}\n"));
     None
 }
 
@@ -48,7 +48,10 @@ pub fn shared() -> Option<PathBuf> {
     if path.join("models").is_dir() {
         return Some(path);
     }
-    eprintln!("SKIPPED: no development models at {}", path.display());
+    let _ = std::io::Write::write_fmt(
+        &mut std::io::stderr(),
+        format_args!("SKIPPED: no development models at {}\n", path.display()),
+    );
     None
 }
 
@@ -61,7 +64,10 @@ pub fn gpu() -> Option<Gpu> {
                 std::env::var_os("ZEROPOINT_REQUIRE_GPU").is_none(),
                 "a GPU is required: {error}"
             );
-            eprintln!("SKIPPED: {error}");
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("SKIPPED: {error}\n"),
+            );
             None
         }
     }
