@@ -173,7 +173,7 @@ fn quantize_verify_evaluate_run_inspect() {
         assert!((0.0..=1.0).contains(&model["metrics"]["accuracy"].as_f64().unwrap()));
     }
     let text = cpu(&[&evaluate[..], &["--class-names", names.to_str().unwrap()]].concat()).ok();
-    for word in ["20 samples", "accuracy", "kappa", "TRAP"] {
+    for word in ["20 samples", "accuracy", "kappa", "PEN"] {
         assert!(text.out.contains(word), "no {word}: {}", text.out);
     }
 
@@ -342,11 +342,25 @@ fn inputs_and_outputs_of_any_type_score_the_same() {
             let want = if io == "float" { "float32" } else { io };
             assert_eq!(graph["tensors"][id]["dtype"], want);
         }
-        report["models"][0]["metrics"].clone()
+        let out = folder.path("out.npz");
+        let run = ["run", &model, "--data", &eval, "--limit", "24", "-o", &out];
+        cpu(&run).ok();
+        let output = support::read_npz(Path::new(&out)).remove("output_0");
+        (
+            report["models"][0]["metrics"].clone(),
+            output.unwrap().values,
+        )
     });
-    assert_eq!(scores[0]["samples"], 24);
-    assert_eq!(scores[0], scores[1]);
-    assert_eq!(scores[0], scores[2]);
+    let [(float, reals), (int8, signed), (uint8, unsigned)] = scores;
+    assert_eq!(float["samples"], 24);
+    assert_eq!(float, int8);
+    assert_eq!(float, uint8);
+    // The same integers, whatever stands for them: scale 1/256 and zero point -128 or 0.
+    assert_eq!(
+        reals,
+        Values::F32(signed.to_f32(|q| (q + 128) as f32 / 256.0))
+    );
+    assert_eq!(reals, Values::F32(unsigned.to_f32(|q| q as f32 / 256.0)));
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn dimension_everywhere(model: &mut Model, r: &mut Random) -> Option<String> {
 fn tensor(tensor: &mut Tensor, r: &mut Random) -> Option<String> {
     match r.below(7) {
         0 | 1 => {
-            tensor.type_ = r.pick(&[0, 1, 2, 3, 4, 6, 7, 9, 10, 13, 15, 18, 99, 127, -1, -128])
+            tensor.type_ = r.pick(&[0, 1, 2, 3, 4, 6, 7, 9, 10, 13, 15, 18, 99, 127, -1, -128]);
         }
         2 => tensor.is_variable = !tensor.is_variable,
         3 => tensor.buffer = r.pick(&[0, 1, 2, 3, 4, 5, 6, 1000, u32::MAX]),
