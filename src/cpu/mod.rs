@@ -1,6 +1,6 @@
 //! Runs programs on the CPU: float, and int8 twice. The plain int8 kernels are the definition of what a quantized
 //! model computes: short loops that follow LiteRT's reference kernels. The fast ones ride on the float GEMM, exactly
-//! (see [`gemm`]), and must equal them bit for bit; tests and `zeropoint verify` hold them to it.
+//! (see `gemm`), and must equal them bit for bit; tests and `zeropoint verify` hold them to it.
 //!
 //! Work is split over threads by samples: each thread takes a chunk of samples through the whole graph, so that
 //! activations stay in its cache and no thread waits for another.

@@ -12,7 +12,7 @@ pub struct Quantize {
     pub output: Affine,
     /// Lowest integer of the output's type.
     pub qmin: i32,
-    /// `keys[i]` is the order key (see [`order_key`]) of the smallest float that quantizes above `qmin + i`.
+    /// `keys[i]` is the order key (see `order_key`) of the smallest float that quantizes above `qmin + i`.
     ///
     /// A device without exact division finds q as `qmin` plus the number of keys that are ≤ the value's key.
     pub keys: Vec<u32>,
