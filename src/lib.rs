@@ -1,4 +1,36 @@
-//! zeropoint: calibration, quantization and bit-exact verification of TensorFlow Lite models.
+//! Calibration, int8 quantization and bit-exact verification of TensorFlow Lite (LiteRT) models.
+//!
+//! A float `.tflite` model and representative data become a full-integer int8 model. What it computes is known to the
+//! bit before it is deployed: the CPU's integer kernels are the definition and equal LiteRT's reference kernels, the
+//! GPU's equal the CPU's. The command line `zeropoint` is a thin layer over this library.
+//!
+//! # From model to model
+//! ```no_run
+//! use std::path::Path;
+//! use zeropoint::cpu::Cpu;
+//! use zeropoint::quantize::{self, Io};
+//! use zeropoint::{calibrate, data, graph, kernel, model, stream};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let float = model::read(Path::new("model.tflite"))?;
+//! let program = kernel::prepare(graph::load(&float, "model.tflite")?)?;
+//!
+//! let options = data::Options::default();
+//! let (mut samples, feeds) = stream::open(Path::new("calib.npz"), &program.graph, &options)?;
+//! let seen = calibrate::min_max(&Cpu::new(), &program, &mut samples, feeds, None, |_| {})?;
+//!
+//! let plan = quantize::plan(&program.graph, &seen.ranges, Io::Float)?;
+//! let quantized = quantize::apply(&float, &program.graph, &plan)?;
+//! model::write(Path::new("model_int8.tflite"), &quantized)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Rooms
+//! Data flows one way: [`model`] (the file) → [`graph`] (what it means) → [`kernel`] (parameters, prepared once) →
+//! [`cpu`] or [`gpu`] (a [`kernel::Device`]) → [`calibrate`] (ranges) → [`quantize`] (plan, then model) →
+//! [`evaluate`] (scores, distances) → [`report`] (text). [`data`] reads samples, [`stream`] pumps them to a device, and
+//! [`num`] is arithmetic that knows none of the others. ARCHITECTURE.md tells the whole story.
 
 pub mod calibrate;
 pub mod cpu;

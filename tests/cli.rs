@@ -401,7 +401,7 @@ fn unsuitable_models_are_refused_early() {
     let names = folder.path("names.txt");
     std::fs::write(&names, "one\ntwo\n").unwrap();
     let evaluate = ["evaluate", &float, "--data", &eval, "--limit", "1"];
-    cpu(&[&evaluate[..], &["--class-names", &names]].concat()).refused(2, &["2 class names"]);
+    cpu(&[&evaluate[..], &["--class-names", &names]].concat()).refused(2, &["has 2 names"]);
 }
 
 #[test]

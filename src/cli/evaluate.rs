@@ -41,16 +41,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let device = arguments.device.open()?;
     let mut evaluations = Vec::new();
     for path in &arguments.models {
-        evaluations.push(evaluate(arguments, path, device.as_ref())?);
-    }
-    if let (Some(names), Some(first)) = (&names, evaluations.first())
-        && names.len() != first.metrics.classes
-    {
-        return Err(Failure::Input(format!(
-            "{} class names for {} classes",
-            names.len(),
-            first.metrics.classes
-        )));
+        evaluations.push(evaluate(
+            arguments,
+            path,
+            names.as_deref(),
+            device.as_ref(),
+        )?);
     }
     if arguments.json {
         return output::print_json(
@@ -68,6 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn evaluate(
     arguments: &Arguments,
     path: &Path,
+    names: Option<&[String]>,
     device: &dyn Device,
 ) -> Result<Evaluation, Failure> {
     let (model, program) = load(path)?;
@@ -88,6 +85,13 @@ fn evaluate(
         ))
     })?;
     let classes = graph.elements(scores);
+    if let Some(names) = names.filter(|names| names.len() != classes) {
+        return Err(Failure::Input(format!(
+            "{}: {classes} classes, but --class-names has {} names",
+            path.display(),
+            names.len()
+        )));
+    }
     let mut tally = Classification::new(classes)?;
     let config = SessionConfig {
         batch: arguments.device.batch,

@@ -20,12 +20,19 @@ fn sums<T: Copy, A: Copy>(
     add: impl Fn(A, T) -> A,
     mut done: impl FnMut(usize, A),
 ) {
-    let summands: Vec<usize> = (0..k.count).map(|i| offset(i, &k.reduced)).collect();
+    let [a, b, c, d] = k
+        .reduced
+        .map(|[size, stride]| (size as usize, stride as usize));
     for output in 0..k.outputs {
         let base = offset(output, &k.kept);
-        let sum = summands
-            .iter()
-            .fold(zero, |sum, &at| add(sum, x[base + at]));
+        let mut sum = zero;
+        for i in 0..a.0 * b.0 {
+            let row = base + i / b.0 * a.1 + i % b.0 * b.1;
+            for j in 0..c.0 {
+                let row = row + j * c.1;
+                sum = (0..d.0).fold(sum, |sum, l| add(sum, x[row + l * d.1]));
+            }
+        }
         done(output as usize, sum);
     }
 }

@@ -15,8 +15,8 @@ use rayon::prelude::*;
 const CHUNK_BYTES: usize = 48 << 20;
 /// Most samples in a chunk: more rows do not make the products faster.
 const CHUNK_SAMPLES: usize = 32;
-/// Most bytes one sample may need: beyond, the model is broken or hostile.
-const SAMPLE_BYTES: usize = 8 << 30;
+/// Activations of all threads together.
+const TOTAL_BYTES: usize = 4 << 30;
 
 /// What a fast kernel needs beyond the prepared parameters.
 enum Fast {
@@ -37,7 +37,10 @@ pub(super) struct CpuSession<'a> {
     /// For each tensor, the step after which it is dead.
     last_use: Vec<usize>,
     ranges: Option<Vec<Range>>,
+    /// Samples of one chunk.
     chunk: usize,
+    /// Chunks computed at once.
+    threads: usize,
     batch: usize,
     results: Vec<Option<Values>>,
 }
@@ -50,7 +53,7 @@ impl<'a> CpuSession<'a> {
     ) -> Result<Self, DeviceError> {
         let graph = &program.graph;
         let bytes = program.bytes_per_sample();
-        if bytes > SAMPLE_BYTES {
+        if bytes > TOTAL_BYTES {
             return Err(DeviceError::OutOfMemory {
                 device: "CPU".into(),
                 what: format!("{bytes} bytes of activations a sample"),
@@ -82,7 +85,8 @@ impl<'a> CpuSession<'a> {
                 _ => Fast::None,
             })
             .collect();
-        let threads = rayon::current_num_threads();
+        // Large samples on many threads: fewer of them at once.
+        let threads = rayon::current_num_threads().min((TOTAL_BYTES / bytes.max(1)).max(1));
         let fits = (CHUNK_BYTES / bytes.max(1)).clamp(1, CHUNK_SAMPLES);
         let chunk = config
             .batch
@@ -98,6 +102,7 @@ impl<'a> CpuSession<'a> {
                 .ranges
                 .then(|| vec![Range::EMPTY; graph.tensors.len()]),
             chunk,
+            threads,
             batch: config.batch.unwrap_or(chunk * threads).max(1),
             results: Vec::new(),
         })
@@ -381,10 +386,13 @@ impl Session for CpuSession<'_> {
 
     fn run(&mut self, samples: usize, inputs: &[Values]) -> Result<(), DeviceError> {
         let starts: Vec<usize> = (0..samples).step_by(self.chunk).collect();
-        let chunks: Vec<Chunk> = starts
-            .into_par_iter()
-            .map(|first| self.chunk(first, self.chunk.min(samples - first), inputs))
-            .collect();
+        let mut chunks: Vec<Chunk> = Vec::with_capacity(starts.len());
+        for together in starts.chunks(self.threads) {
+            let done = together
+                .par_iter()
+                .map(|&first| self.chunk(first, self.chunk.min(samples - first), inputs));
+            chunks.par_extend(done);
+        }
         self.results = self.kept.iter().map(|_| None).collect();
         for chunk in chunks {
             if let (Some(all), Some(ranges)) = (&mut self.ranges, chunk.ranges) {
