@@ -6,6 +6,9 @@ use crate::model::{self, Model, SubGraph, Tensor};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Most characters of a name outside of tables.
+const NAME: usize = 80;
+
 /// Most scales listed for one tensor.
 const LISTED: usize = 1;
 
@@ -195,30 +198,33 @@ fn tensor(model: &Model, t: &Tensor) -> TensorRow {
 pub fn inspect(i: &Inspection) -> String {
     let mut text = format!("{}: {} bytes", i.file, grouped(i.bytes));
     if let Some(description) = &i.description {
-        text += &format!(", {description}");
+        text += &format!(", {}", shorten(description, NAME));
     }
     text.push('\n');
     let names = |list: &[(String, u32)]| {
         list.iter()
-            .map(|(name, id)| format!("{name} = {id}"))
+            .map(|(name, id)| format!("{} = {id}", shorten(name, NAME)))
             .collect::<Vec<_>>()
             .join(", ")
     };
     for s in &i.signatures {
         text += &format!(
             "signature {}: ({}) -> ({})\n",
-            s.key,
+            shorten(&s.key, NAME),
             names(&s.inputs),
             names(&s.outputs)
         );
     }
     for (name, bytes) in &i.metadata {
+        let name = shorten(name, NAME);
         text += &format!("metadata {name}: {} bytes\n", grouped(*bytes as u64));
     }
     for (n, s) in i.subgraphs.iter().enumerate() {
         text += &format!(
             "\nsubgraph {n} '{}': inputs {:?}, outputs {:?}\n\n",
-            s.name, s.inputs, s.outputs
+            shorten(&s.name, NAME),
+            s.inputs,
+            s.outputs
         );
         text += &operators(s);
         text.push('\n');

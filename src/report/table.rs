@@ -1,5 +1,8 @@
 //! Plain text tables: columns as wide as their widest cell, numbers to the right.
 
+/// Most characters of a cell: a damaged model may list thousands of tensors.
+const WIDEST: usize = 120;
+
 /// A table under construction.
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
@@ -23,8 +26,9 @@ impl Table {
         }
     }
 
-    /// Adds a row of as many cells as the heading has.
+    /// Adds a row of as many cells as the heading has; absurdly long cells are cut in the middle.
     pub(super) fn row(&mut self, cells: Vec<String>) {
+        let cells = cells.iter().map(|cell| shorten(cell, WIDEST)).collect();
         self.rows.push(cells);
     }
 
@@ -108,6 +112,17 @@ mod tests {
         t.row(vec!["a".into(), "1000".into()]);
         assert_eq!(t.text(), "  name     n\n  ──────────\n  a     1000\n");
         assert!(!t.is_empty());
+    }
+
+    #[test]
+    fn no_cell_is_too_long() {
+        let mut t = Table::new(&["list"]);
+        t.row(vec!["1 ".repeat(100_000)]);
+        assert!(
+            t.text()
+                .lines()
+                .all(|line| line.chars().count() <= WIDEST + 2)
+        );
     }
 
     #[test]
