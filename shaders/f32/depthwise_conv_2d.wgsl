@@ -1,28 +1,10 @@
 // DEPTHWISE_CONV_2D in float: an invocation owns four channels of a pixel. Input and output channels
 // are the same, and a multiple of 4.
 #import shared/run
+#import shared/window
 
 struct Params {
-    in_h: u32,
-    in_w: u32,
-    in_c: u32,
-    out_h: u32,
-    out_w: u32,
-    out_c: u32,
-    k_h: u32,
-    k_w: u32,
-    stride_h: u32,
-    stride_w: u32,
-    dilation_h: u32,
-    dilation_w: u32,
-    pad_top: u32,
-    pad_left: u32,
-    // Output channels of one input channel.
-    group_out: u32,
-    // Output pixels of one sample.
-    pixels: u32,
-    // Elements from one sample of the input to the next.
-    in_stride: u32,
+    window: Window,
     // Bit 0: `low` applies, bit 1: `high` applies.
     bounded: u32,
     low: f32,
@@ -42,30 +24,30 @@ fn main(
     @builtin(num_workgroups) group_count: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
-    let channels = params.out_c / 4u;
+    let channels = params.window.out_c / 4u;
     let i = linear_workgroup(group_id, group_count) * 64u + t;
-    if (i >= run.samples * params.pixels * channels) {
+    if (i >= run.samples * params.window.pixels * channels) {
         return;
     }
     let channel = i % channels;
     let row = i / channels;
-    let sample = row / params.pixels;
-    let pixel = row % params.pixels;
-    let line = pixel / params.out_w;
-    let top = (line % params.out_h) * params.stride_h - params.pad_top;
-    let left = (pixel % params.out_w) * params.stride_w - params.pad_left;
-    let image = sample * params.in_stride / 4u + line / params.out_h * params.in_h * params.in_w * (params.in_c / 4u) + channel;
+    let sample = row / params.window.pixels;
+    let pixel = row % params.window.pixels;
+    let line = pixel / params.window.out_w;
+    let top = (line % params.window.out_h) * params.window.stride_h - params.window.pad_top;
+    let left = (pixel % params.window.out_w) * params.window.stride_w - params.window.pad_left;
+    let image = sample * params.window.in_stride / 4u + line / params.window.out_h * params.window.in_h * params.window.in_w * (params.window.in_c / 4u) + channel;
     var sum = bias[channel];
-    for (var ky = 0u; ky < params.k_h; ky++) {
+    for (var ky = 0u; ky < params.window.k_h; ky++) {
         // Above the input this wraps to a large number.
-        let y = top + ky * params.dilation_h;
-        if (y >= params.in_h) {
+        let y = top + ky * params.window.dilation_h;
+        if (y >= params.window.in_h) {
             continue;
         }
-        for (var kx = 0u; kx < params.k_w; kx++) {
-            let x = left + kx * params.dilation_w;
-            if (x < params.in_w) {
-                sum += input[image + (y * params.in_w + x) * (params.in_c / 4u)] * weights[(ky * params.k_w + kx) * channels + channel];
+        for (var kx = 0u; kx < params.window.k_w; kx++) {
+            let x = left + kx * params.window.dilation_w;
+            if (x < params.window.in_w) {
+                sum += input[image + (y * params.window.in_w + x) * (params.window.in_c / 4u)] * weights[(ky * params.window.k_w + kx) * channels + channel];
             }
         }
     }

@@ -1,7 +1,7 @@
 //! CONV_2D and DEPTHWISE_CONV_2D. Input NHWC, output NHWC, samples outermost.
 
 use super::gemm::{ExactWeights, matrix, matrix_mut, multiply};
-use crate::kernel::{ConvF32, ConvI8, ConvShape};
+use crate::kernel::{ConvF32, ConvI8, ConvShape, fold_zero_point};
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 /// Rows of the input matrix gathered at once: a tile that stays in the second-level cache.
@@ -172,16 +172,6 @@ impl FastConvI8 {
             }
         }
     }
-}
-
-/// bias − zero point · Σ weights, a row of `depth` weights at a time.
-pub fn fold_zero_point(weights: &[i8], depth: usize, bias: &[i32], zero_point: i32) -> Vec<i32> {
-    let sums = weights
-        .chunks_exact(depth)
-        .map(|row| row.iter().fold(0i32, |sum, &w| sum.wrapping_add(w.into())));
-    sums.zip(bias)
-        .map(|(sum, &b)| b.wrapping_sub(sum.wrapping_mul(zero_point)))
-        .collect()
 }
 
 /// Accumulator to output.

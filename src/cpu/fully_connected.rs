@@ -1,8 +1,8 @@
 //! FULLY_CONNECTED: rows of all samples as one matrix.
 
-use super::conv::{clamp, fold_zero_point};
+use super::conv::clamp;
 use super::gemm::{ExactWeights, matrix, matrix_mut, multiply};
-use crate::kernel::{FullyConnectedF32, FullyConnectedI8};
+use crate::kernel::{FullyConnectedF32, FullyConnectedI8, fold_zero_point};
 
 /// Float.
 pub fn f32(k: &FullyConnectedF32, x: &[f32], y: &mut [f32]) {

@@ -35,6 +35,7 @@ const SHARED: &[Source] = &[
     embed!("shared/order_key"),
     embed!("shared/broadcast"),
     embed!("shared/reduce"),
+    embed!("shared/window"),
 ];
 
 /// Every shader that can be launched.

@@ -204,3 +204,13 @@ fn geometry(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvShape, Er
     }
     Ok(bytemuck::cast(sizes.map(u32_of)))
 }
+
+/// bias − zero point · Σ weights, a row of `depth` weights at a time.
+pub fn fold_zero_point(weights: &[i8], depth: usize, bias: &[i32], zero_point: i32) -> Vec<i32> {
+    let sums = weights
+        .chunks_exact(depth)
+        .map(|row| row.iter().fold(0i32, |sum, &w| sum.wrapping_add(w.into())));
+    sums.zip(bias)
+        .map(|(sum, &b)| b.wrapping_sub(sum.wrapping_mul(zero_point)))
+        .collect()
+}

@@ -3,7 +3,7 @@
 //! Supported is the layer that converters write for a Keras LSTM: four gates, no peephole, no projection, no layer
 //! normalisation. The state is zero at the start of every sample.
 
-use super::Context;
+use super::{Context, fold_zero_point};
 use crate::graph::{Error, Lstm, TensorId};
 use crate::num::{DType, Multiplier, gemmlowp};
 use std::sync::{Arc, OnceLock};
@@ -249,8 +249,8 @@ pub(super) fn i8(c: Context<'_>, a: &Lstm) -> Result<LstmI8, Error> {
     };
     Ok(LstmI8 {
         shape,
-        input_bias: fold_zero_point(&input_weights, &bias, input.zero_point),
-        recurrent_bias: fold_zero_point(&recurrent_weights, &zeros, state.zero_point),
+        input_bias: fold_zero_point(&input_weights, shape.input, &bias, input.zero_point),
+        recurrent_bias: fold_zero_point(&recurrent_weights, shape.cells, &zeros, state.zero_point),
         input_weights,
         recurrent_weights,
         input_multipliers: multipliers(inputs::INPUT_WEIGHTS, input.scale)?,
@@ -284,17 +284,4 @@ fn tanh(integer_bits: usize) -> Arc<Vec<i16>> {
     TANH[integer_bits]
         .get_or_init(|| table(&|x| gemmlowp::tanh_i16(x, integer_bits as u32)))
         .clone()
-}
-
-/// bias − zero point · Σ weights for each row.
-fn fold_zero_point(weights: &[i8], bias: &[i32], zero_point: i32) -> Vec<i32> {
-    let depth = weights.len() / bias.len();
-    weights
-        .chunks_exact(depth)
-        .zip(bias)
-        .map(|(row, &b)| {
-            let sum = row.iter().fold(0i32, |sum, &w| sum.wrapping_add(w.into()));
-            b.wrapping_sub(sum.wrapping_mul(zero_point))
-        })
-        .collect()
 }

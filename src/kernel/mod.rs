@@ -14,7 +14,7 @@ mod tolerance;
 
 pub use crate::num::Range;
 pub use add::{Add, AddI8};
-pub use conv::{Conv, ConvF32, ConvI8, ConvShape};
+pub use conv::{Conv, ConvF32, ConvI8, ConvShape, fold_zero_point};
 pub use device::{Device, DeviceError, Feed, Keep, Session, SessionConfig};
 pub use fully_connected::{FullyConnected, FullyConnectedF32, FullyConnectedI8};
 pub use lstm::{LstmF32, LstmI8, LstmShape};
