@@ -5,7 +5,7 @@ use super::{Failure, output, progress};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use zeropoint::graph::{Graph, Op};
+use zeropoint::graph::{Graph, Op, lstm_inputs};
 use zeropoint::kernel::Range;
 use zeropoint::quantize::{self, Io};
 use zeropoint::report::{self, ModelSize};
@@ -128,7 +128,7 @@ fn warnings(graph: &Graph, ranges: &[Option<Range>]) -> Vec<String> {
         };
         let cell = node
             .inputs
-            .get(19)
+            .get(lstm_inputs::CELL_STATE)
             .copied()
             .flatten()
             .and_then(|id| ranges[id]);

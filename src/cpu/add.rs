@@ -1,10 +1,7 @@
 //! ADD with broadcasting.
 
 use super::conv::clamp;
-use crate::kernel::{Add, AddI8};
-
-/// Elements LiteRT's int8 operands gain before they are scaled.
-const LEFT_SHIFT: u32 = 20;
+use crate::kernel::{Add, AddI8, LEFT_SHIFT};
 
 /// Runs `op` on the operand pair of each output element of one sample.
 fn each<A: Copy, R>(shape: &Add, a: &[A], b: &[A], y: &mut [R], op: impl Fn(A, A) -> R) {

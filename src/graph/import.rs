@@ -2,15 +2,13 @@
 
 use super::{
     Activation, Error, Graph, Lstm, Node, Op, Padding, Quantization, StridedSlice, Tensor, Window,
+    lstm_inputs,
 };
 use crate::model::{self, BuiltinOperator as B, BuiltinOptions as O, Model, TensorType};
 use crate::num::{DType, Values};
 
 /// Most elements one tensor may have in one sample: devices index with 32 bits.
 const MAX_ELEMENTS: usize = 1 << 31;
-
-/// Where an LSTM has its output state and its cell state.
-const LSTM_STATES: [usize; 2] = [18, 19];
 
 /// The operator's options of one type, or its defaults where the file leaves them out.
 macro_rules! options {
@@ -141,7 +139,10 @@ impl Import<'_> {
                 }
                 let state = graph.tensors[id].variable;
                 let lstm = matches!(node.op, Op::UnidirectionalSequenceLstm(_));
-                if state && !(lstm && LSTM_STATES.contains(&place)) {
+                if state
+                    && !(lstm
+                        && [lstm_inputs::OUTPUT_STATE, lstm_inputs::CELL_STATE].contains(&place))
+                {
                     return Err(error(
                         node,
                         format!(

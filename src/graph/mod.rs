@@ -10,7 +10,7 @@ mod support;
 
 pub use error::Error;
 pub use import::load;
-pub use op::{Activation, Lstm, Op, Padding, StridedSlice, Window};
+pub use op::{Activation, Lstm, Op, Padding, StridedSlice, Window, lstm_inputs};
 pub use support::{OpSupport, SUPPORT};
 
 use crate::num::{Affine, DType, Values};

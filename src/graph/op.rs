@@ -127,3 +127,29 @@ impl Op {
         }
     }
 }
+
+/// Input numbers of UNIDIRECTIONAL_SEQUENCE_LSTM.
+pub mod lstm_inputs {
+    /// Input-to-gate weights: input, forget, cell, output.
+    pub const INPUT_WEIGHTS: [usize; 4] = [1, 2, 3, 4];
+    /// Recurrent weights.
+    pub const RECURRENT_WEIGHTS: [usize; 4] = [5, 6, 7, 8];
+    /// Gate biases.
+    pub const BIAS: [usize; 4] = [12, 13, 14, 15];
+    /// Output state.
+    pub const OUTPUT_STATE: usize = 18;
+    /// Cell state.
+    pub const CELL_STATE: usize = 19;
+    /// Peephole, projection and layer-normalisation inputs.
+    pub const UNSUPPORTED: [(usize, &str); 9] = [
+        (9, "peephole connections"),
+        (10, "peephole connections"),
+        (11, "peephole connections"),
+        (16, "a projection"),
+        (17, "a projection"),
+        (20, "layer normalisation"),
+        (21, "layer normalisation"),
+        (22, "layer normalisation"),
+        (23, "layer normalisation"),
+    ];
+}

@@ -4,7 +4,7 @@
 //! normalisation. The state is zero at the start of every sample.
 
 use super::{Context, fold_zero_point};
-use crate::graph::{Error, Lstm, TensorId};
+use crate::graph::{Error, Lstm, TensorId, lstm_inputs as inputs};
 use crate::num::{DType, Multiplier, gemmlowp};
 use std::sync::{Arc, OnceLock};
 
@@ -87,32 +87,6 @@ impl LstmShape {
             b * self.time + t
         }
     }
-}
-
-/// Input numbers of the 24-input form.
-pub mod inputs {
-    /// Input-to-gate weights: input, forget, cell, output.
-    pub const INPUT_WEIGHTS: [usize; 4] = [1, 2, 3, 4];
-    /// Recurrent weights.
-    pub const RECURRENT_WEIGHTS: [usize; 4] = [5, 6, 7, 8];
-    /// Gate biases.
-    pub const BIAS: [usize; 4] = [12, 13, 14, 15];
-    /// Output state.
-    pub const OUTPUT_STATE: usize = 18;
-    /// Cell state.
-    pub const CELL_STATE: usize = 19;
-    /// Peephole, projection and layer-normalisation inputs.
-    pub const UNSUPPORTED: [(usize, &str); 9] = [
-        (9, "peephole connections"),
-        (10, "peephole connections"),
-        (11, "peephole connections"),
-        (16, "a projection"),
-        (17, "a projection"),
-        (20, "layer normalisation"),
-        (21, "layer normalisation"),
-        (22, "layer normalisation"),
-        (23, "layer normalisation"),
-    ];
 }
 
 fn shape(c: Context<'_>, a: &Lstm) -> Result<LstmShape, Error> {

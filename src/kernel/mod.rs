@@ -13,7 +13,7 @@ mod strided_slice;
 mod tolerance;
 
 pub use crate::num::Range;
-pub use add::{Add, AddI8};
+pub use add::{Add, AddI8, LEFT_SHIFT};
 pub use conv::{Conv, ConvF32, ConvI8, ConvShape, fold_zero_point};
 pub use device::{Device, DeviceError, Feed, Keep, Session, SessionConfig};
 pub use fully_connected::{FullyConnected, FullyConnectedF32, FullyConnectedI8};

@@ -3,7 +3,7 @@
 use super::Error;
 use super::added::{Added, boundaries, intermediates, is_float};
 use super::plan::{ActivationPlan, ConstantPlan, Io, OperatorPlan, Plan, Role, Use, Why};
-use crate::graph::{Graph, Node, Op, TensorId};
+use crate::graph::{Graph, Node, Op, TensorId, lstm_inputs};
 use crate::num::affine::{activation_8bit, power_of_two_16bit, symmetric_8bit};
 use crate::num::{Affine, DType, Range, Values};
 use std::collections::{HashMap, HashSet};
@@ -13,19 +13,6 @@ const LARGEST_BIAS: f64 = (i32::MAX / 2) as f64;
 
 /// All operators' int8 kernels are in this release; the converter names none older for them.
 const MIN_RUNTIME_VERSION: &str = "1.14.0";
-
-/// Input numbers of UNIDIRECTIONAL_SEQUENCE_LSTM.
-mod lstm {
-    /// Input-to-gate weights, each with its bias.
-    pub const INPUT_WEIGHTS: [(usize, usize); 4] = [(1, 12), (2, 13), (3, 14), (4, 15)];
-    /// Recurrent weights.
-    pub const RECURRENT_WEIGHTS: [usize; 4] = [5, 6, 7, 8];
-    /// The states.
-    pub const OUTPUT_STATE: usize = 18;
-    pub const CELL_STATE: usize = 19;
-    /// Peephole, projection and layer normalisation.
-    pub const UNSUPPORTED: [usize; 9] = [9, 10, 11, 16, 17, 20, 21, 22, 23];
-}
 
 /// Decides how to quantize `graph`; `ranges` has an entry for each of its tensors.
 ///
@@ -201,26 +188,27 @@ impl<'a> Planner<'a> {
     fn lstm(&mut self, i: usize, node: &Node) -> Result<(), Error> {
         let graph = self.graph;
         let error = |what: String| Error::node(graph, node, what);
-        if let Some(k) = lstm::UNSUPPORTED
+        if let Some((k, what)) = lstm_inputs::UNSUPPORTED
             .into_iter()
-            .find(|&k| node.inputs.get(k).copied().flatten().is_some())
+            .find(|&(k, _)| node.inputs.get(k).copied().flatten().is_some())
         {
-            return Err(error(format!(
-                "peephole connections, projection and layer normalisation (here input {k}) are not supported yet"
-            )));
+            return Err(error(format!("{what} (input {k}) is not supported yet")));
         }
         let input = self.float_operand(i, node, 0)?;
-        for (weight, bias) in lstm::INPUT_WEIGHTS {
+        for (weight, bias) in lstm_inputs::INPUT_WEIGHTS
+            .into_iter()
+            .zip(lstm_inputs::BIAS)
+        {
             self.weight(i, node, weight, None, Some((bias, input)))?;
         }
-        for weight in lstm::RECURRENT_WEIGHTS {
+        for weight in lstm_inputs::RECURRENT_WEIGHTS {
             self.weight(i, node, weight, None, None)?;
         }
         let output = self.output(node)?;
         let hidden = self.measured(output)?;
         let (state, cell) = (
-            self.input(node, lstm::OUTPUT_STATE)?,
-            self.input(node, lstm::CELL_STATE)?,
+            self.input(node, lstm_inputs::OUTPUT_STATE)?,
+            self.input(node, lstm_inputs::CELL_STATE)?,
         );
         for id in [state, cell] {
             if !graph.tensors[id].variable {
