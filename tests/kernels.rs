@@ -12,7 +12,7 @@ use zeropoint::cpu::Cpu;
 use zeropoint::graph::{Graph, Node, Op, Tensor};
 use zeropoint::kernel::{
     ConvF32, ConvI8, ConvShape, Device, Feed, FullyConnected, FullyConnectedF32, FullyConnectedI8,
-    Keep, Kernel, LstmF32, LstmI8, LstmShape, Program, SessionConfig, Step,
+    Keep, Kernel, LstmF32, LstmI8, LstmShape, Program, SessionConfig, Statistics, Step,
 };
 use zeropoint::num::{DType, Multiplier, Values, gemmlowp};
 
@@ -108,7 +108,8 @@ fn run(device: &dyn Device, program: &Program, samples: usize, x: &Values) -> Ve
     let config = SessionConfig {
         batch: Some(samples + 1),
         keep: Keep::All,
-        ranges: false,
+        statistics: Statistics::Nothing,
+        profile: false,
         feeds: vec![Feed::Direct],
     };
     let mut session = device.session(program, &config).unwrap();
@@ -488,7 +489,8 @@ fn ranges_of_an_lstm_do_not_depend_on_the_batch() {
         let config = SessionConfig {
             batch: Some(batch),
             keep: Keep::Nothing,
-            ranges: true,
+            statistics: Statistics::Ranges,
+            profile: false,
             feeds: vec![Feed::Direct],
         };
         let mut session = device.session(&program, &config).unwrap();

@@ -13,7 +13,7 @@ use zeropoint::cpu::Cpu;
 use zeropoint::data::Options;
 use zeropoint::evaluate::{Classification, Metrics};
 use zeropoint::graph::{self, Graph, Op};
-use zeropoint::kernel::{self, Device, Keep, Program, SessionConfig};
+use zeropoint::kernel::{self, Device, Keep, Program, SessionConfig, Statistics};
 use zeropoint::model;
 use zeropoint::num::Values;
 use zeropoint::quantize::{self, Io};
@@ -91,7 +91,8 @@ fn evaluate(
     let config = SessionConfig {
         batch: None,
         keep: Keep::Outputs,
-        ranges: false,
+        statistics: Statistics::Nothing,
+        profile: false,
         feeds: feeds.clone(),
     };
     let mut session = device.session(program, &config).unwrap();
@@ -152,7 +153,8 @@ fn every_tensor_is_litert_s_on_every_device() {
         let config = SessionConfig {
             batch: Some(windows),
             keep: Keep::All,
-            ranges: false,
+            statistics: Statistics::Nothing,
+            profile: false,
             feeds: feeds.clone(),
         };
         let mut session = device.session(&program, &config).unwrap();

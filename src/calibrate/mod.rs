@@ -4,7 +4,7 @@
 //! every sample starts with fresh state.
 
 use crate::data::DataSet;
-use crate::kernel::{Device, Feed, Keep, Program, Range, SessionConfig};
+use crate::kernel::{Device, Feed, Keep, Program, Range, SessionConfig, Statistics};
 use crate::stream::{self, Error};
 
 /// What was seen.
@@ -32,7 +32,8 @@ pub fn min_max(
     let config = SessionConfig {
         batch,
         keep: Keep::Nothing,
-        ranges: true,
+        statistics: Statistics::Ranges,
+        profile: false,
         feeds: feeds.clone(),
     };
     let mut session = device.session(program, &config)?;

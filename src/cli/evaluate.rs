@@ -5,7 +5,7 @@ use super::{Failure, output, progress};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use zeropoint::evaluate::{Classification, Metrics};
-use zeropoint::kernel::{Device, Keep, SessionConfig};
+use zeropoint::kernel::{Device, Keep, SessionConfig, Statistics};
 use zeropoint::num::Values;
 use zeropoint::report::{self, Evaluation, ModelSize};
 use zeropoint::stream;
@@ -96,7 +96,8 @@ fn evaluate(
     let config = SessionConfig {
         batch: arguments.device.batch,
         keep: Keep::Outputs,
-        ranges: false,
+        statistics: Statistics::Nothing,
+        profile: false,
         feeds: feeds.clone(),
     };
     let mut session = device.session(&program, &config)?;

@@ -5,7 +5,7 @@ use super::{Failure, output, progress};
 use clap::Args;
 use std::path::PathBuf;
 use zeropoint::data::NpzWriter;
-use zeropoint::kernel::{Keep, SessionConfig};
+use zeropoint::kernel::{Keep, SessionConfig, Statistics};
 use zeropoint::stream;
 
 /// Arguments of `zeropoint run`.
@@ -40,7 +40,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = SessionConfig {
         batch: arguments.device.batch,
         keep,
-        ranges: false,
+        statistics: Statistics::Nothing,
+        profile: false,
         feeds: feeds.clone(),
     };
     let mut session = device.session(&program, &config)?;

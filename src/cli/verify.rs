@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use zeropoint::cpu::Cpu;
 use zeropoint::evaluate::{Distance, Equality};
 use zeropoint::graph::{Graph, TensorId};
-use zeropoint::kernel::{Device, Keep, Program, Session, SessionConfig};
+use zeropoint::kernel::{Device, Keep, Program, Session, SessionConfig, Statistics};
 use zeropoint::num::Values;
 use zeropoint::report::{self, OutputDistance, TensorEquality, Verification};
 use zeropoint::stream;
@@ -58,7 +58,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = |keep, feeds: &[_]| SessionConfig {
         batch: Some(batch),
         keep,
-        ranges: false,
+        statistics: Statistics::Nothing,
+        profile: false,
         feeds: feeds.to_vec(),
     };
     let mut a = judged.session(&quantized, &config(Keep::All, &feeds))?;

@@ -6,7 +6,7 @@ use super::lstm::{self, FastLstmI8};
 use super::{add, mean, quantize, softmax, strided_slice};
 use crate::graph::TensorId;
 use crate::kernel::{
-    DeviceError, Feed, Keep, Kernel, Program, Range, Session, SessionConfig, Step,
+    DeviceError, Feed, Keep, Kernel, Program, Range, Session, SessionConfig, Statistics, Step,
 };
 use crate::num::Values;
 use rayon::prelude::*;
@@ -98,8 +98,7 @@ impl<'a> CpuSession<'a> {
             plain,
             kept,
             last_use,
-            ranges: config
-                .ranges
+            ranges: (config.statistics >= Statistics::Ranges)
                 .then(|| vec![Range::EMPTY; graph.tensors.len()]),
             chunk,
             threads,

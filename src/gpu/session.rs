@@ -6,7 +6,9 @@ use super::plan::{Plan, plan};
 use super::ranges::{self, Ranges};
 use super::{launches, quantize};
 use crate::graph::TensorId;
-use crate::kernel::{DeviceError, Feed, Keep, Kernel, Program, Range, Session, SessionConfig};
+use crate::kernel::{
+    DeviceError, Feed, Keep, Kernel, Program, Range, Session, SessionConfig, Statistics,
+};
 use crate::num::{DType, Values};
 use std::collections::HashMap;
 
@@ -234,7 +236,7 @@ impl Session for GpuSession<'_> {
     }
 
     fn ranges(&mut self) -> Result<Vec<Option<Range>>, DeviceError> {
-        if !self.config.ranges {
+        if self.config.statistics < Statistics::Ranges {
             return Err(self.gpu.failed("ranges were not asked for"));
         }
         let bytes = 8 * self.ranges.len() as u64;
@@ -257,7 +259,7 @@ fn stages(program: &Program, config: &SessionConfig, ranges: &mut Ranges) -> Vec
         if let Some(Feed::Table(table)) = config.feeds.get(i) {
             feeding.push(quantize::feed(i, id, graph.elements(id), table));
         }
-        if config.ranges && graph.tensors[id].dtype == DType::F32 {
+        if config.statistics >= Statistics::Ranges && graph.tensors[id].dtype == DType::F32 {
             feeding.push(ranges.reduce(id, Binding::Read(id), graph.elements(id)));
         }
     }
@@ -266,10 +268,10 @@ fn stages(program: &Program, config: &SessionConfig, ranges: &mut Ranges) -> Vec
         let op = Op {
             graph,
             step,
-            ranges: config.ranges,
+            ranges: config.statistics >= Statistics::Ranges,
         };
         let mut stage = launches(op);
-        if config.ranges {
+        if config.statistics >= Statistics::Ranges {
             let reductions = ranges.after(graph, step, &stage);
             stage.extend(reductions);
         }

@@ -4,7 +4,7 @@ use super::Gpu;
 use super::shader::expand;
 use crate::cpu::Cpu;
 use crate::graph::{Activation, Graph, Node, Op, Quantization, Tensor, TensorId};
-use crate::kernel::{self, Device, DeviceError, Feed, Keep, Program, SessionConfig};
+use crate::kernel::{self, Device, DeviceError, Feed, Keep, Program, SessionConfig, Statistics};
 use crate::num::fixed::{doubling_high_mul, rounding_divide_by_pot};
 use crate::num::{DType, Multiplier, Values, gemmlowp};
 
@@ -202,11 +202,12 @@ fn program(tensors: Vec<Tensor>, nodes: Vec<Node>, inputs: &[TensorId]) -> Progr
     kernel::prepare(graph).unwrap()
 }
 
-fn config(keep: Keep, ranges: bool, batch: usize) -> SessionConfig {
+fn config(keep: Keep, statistics: Statistics, batch: usize) -> SessionConfig {
     SessionConfig {
         batch: Some(batch),
         keep,
-        ranges,
+        statistics,
+        profile: false,
         feeds: vec![Feed::Direct],
     }
 }
@@ -241,12 +242,16 @@ fn sessions_equal_the_cpu_whatever_the_batch_and_the_reuse_of_buffers() {
     let program = ragged();
     let mut random = Random(1);
     for keep in [Keep::All, Keep::Outputs] {
-        let mut session = gpu.session(&program, &config(keep, false, 7)).unwrap();
+        let mut session = gpu
+            .session(&program, &config(keep, Statistics::Nothing, 7))
+            .unwrap();
         // Fewer samples after more: the rest of the buffers is stale.
         for samples in [7, 3, 1] {
             let x = random.i8s(5 * samples);
             let cpu = Cpu::definition();
-            let mut reference = cpu.session(&program, &config(Keep::All, false, 7)).unwrap();
+            let mut reference = cpu
+                .session(&program, &config(Keep::All, Statistics::Nothing, 7))
+                .unwrap();
             reference.run(samples, std::slice::from_ref(&x)).unwrap();
             session.run(samples, &[x]).unwrap();
             let read = if keep == Keep::All {
@@ -296,7 +301,7 @@ fn ranges_are_exact_over_runs_and_blind_to_stale_data() {
     for device in [&gpu as &dyn Device, &Cpu::definition()] {
         let mut random = Random(5);
         let mut session = device
-            .session(&program, &config(Keep::Nothing, true, batch))
+            .session(&program, &config(Keep::Nothing, Statistics::Ranges, batch))
             .unwrap();
         let (mut low, mut high) = (f32::MAX, f32::MIN);
         for samples in [3, batch, 5] {
@@ -332,7 +337,7 @@ fn minus_zero_counts_as_zero() {
         &[0],
     );
     let mut session = gpu
-        .session(&program, &config(Keep::Outputs, true, 1))
+        .session(&program, &config(Keep::Outputs, Statistics::Ranges, 1))
         .unwrap();
     assert_eq!(session.ranges().unwrap(), vec![None, None]);
     session.run(1, &[Values::F32(vec![-0.0, -1.0])]).unwrap();
@@ -360,7 +365,7 @@ fn a_tensor_that_is_not_finite_is_named() {
         (f32::NEG_INFINITY, 0, "infinite"),
     ] {
         let mut session = gpu
-            .session(&program, &config(Keep::Nothing, true, 2))
+            .session(&program, &config(Keep::Nothing, Statistics::Ranges, 2))
             .unwrap();
         let x = Values::F32(vec![1.0, 2.0, bad, 3.0]);
         session.run(1, &[x]).unwrap();
@@ -391,7 +396,7 @@ fn bytes_become_floats_by_their_table() {
     let table: Vec<f32> = (0..256).map(|i| (i as f32 - 127.5) / 127.5).collect();
     let config = SessionConfig {
         feeds: vec![Feed::Table(table.clone())],
-        ..config(Keep::Outputs, true, 3)
+        ..config(Keep::Outputs, Statistics::Ranges, 3)
     };
     let mut session = gpu.session(&program, &config).unwrap();
     let bytes: Vec<u8> = (0..15).map(|i| i * 17).collect();
@@ -439,7 +444,7 @@ fn quantization_has_no_float_arithmetic_to_go_wrong() {
         let mut values = Vec::new();
         for device in [&gpu as &dyn Device, &Cpu::definition()] {
             let mut session = device
-                .session(&program, &config(Keep::All, false, n))
+                .session(&program, &config(Keep::All, Statistics::Nothing, n))
                 .unwrap();
             session.run(n, &[Values::F32(x.clone())]).unwrap();
             values.push(session.read(1).unwrap());
@@ -456,13 +461,15 @@ fn what_does_not_fit_is_an_error() {
     let Some(gpu) = gpu() else { return };
     let program = ragged();
     for batch in [usize::MAX >> 8, usize::MAX] {
-        let huge = config(Keep::All, false, batch);
+        let huge = config(Keep::All, Statistics::Nothing, batch);
         assert!(matches!(
             gpu.session(&program, &huge).map(|s| s.batch()),
             Err(DeviceError::OutOfMemory { .. })
         ));
     }
-    let mut session = gpu.session(&program, &config(Keep::All, false, 2)).unwrap();
+    let mut session = gpu
+        .session(&program, &config(Keep::All, Statistics::Nothing, 2))
+        .unwrap();
     for (samples, values) in [
         (3, Values::I8(vec![0; 15])),
         (2, Values::I8(vec![0; 9])),
@@ -504,12 +511,17 @@ fn a_shader_that_does_not_compile_is_named() {
 fn a_lost_device_is_an_error_and_no_panic() {
     let Some(gpu) = gpu() else { return };
     let program = ragged();
-    let mut session = gpu.session(&program, &config(Keep::All, false, 2)).unwrap();
+    let mut session = gpu
+        .session(&program, &config(Keep::All, Statistics::Nothing, 2))
+        .unwrap();
     session.run(2, &[Values::I8(vec![1; 10])]).unwrap();
     gpu.device.destroy();
     assert!(session.run(2, &[Values::I8(vec![1; 10])]).is_err());
     assert!(session.read(4).is_err());
-    assert!(gpu.session(&program, &config(Keep::All, false, 2)).is_err());
+    assert!(
+        gpu.session(&program, &config(Keep::All, Statistics::Nothing, 2))
+            .is_err()
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::Program;
 use super::quantize::table;
 use crate::graph::TensorId;
 use crate::num::affine::quantize;
-use crate::num::{Affine, DType, Range, Values};
+use crate::num::{Affine, DType, Histogram, Range, Values};
 
 /// Something that runs programs: the CPU or a GPU.
 pub trait Device {
@@ -44,6 +44,50 @@ pub trait Session {
     /// # Errors
     /// If ranges were not asked for or the device fails.
     fn ranges(&mut self) -> Result<Vec<Option<Range>>, DeviceError>;
+
+    /// How often which values occurred in every float tensor over all runs; as [`Session::ranges`] otherwise.
+    ///
+    /// # Errors
+    /// If histograms were not asked for or the device fails.
+    fn histograms(&mut self) -> Result<Vec<Option<Histogram>>, DeviceError> {
+        Err(DeviceError::Failed {
+            device: "this device".into(),
+            what: "it does not gather histograms".into(),
+        })
+    }
+
+    /// Seconds that each part of the work took over all runs, all threads together.
+    ///
+    /// # Errors
+    /// If a profile was not asked for or the device cannot measure it.
+    fn profile(&mut self) -> Result<Profile, DeviceError> {
+        Err(DeviceError::Failed {
+            device: "this device".into(),
+            what: "it does not measure the time of steps".into(),
+        })
+    }
+}
+
+/// What a session gathers over all its runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Statistics {
+    /// Nothing.
+    Nothing,
+    /// The range of every float tensor.
+    Ranges,
+    /// Range and histogram of every float tensor.
+    Histograms,
+}
+
+/// Where the time of a session went, in seconds; for the CPU the sum over its threads.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Profile {
+    /// Bringing the data to the device and making the model's inputs of it.
+    pub feed: f64,
+    /// The kernel of each step of the program.
+    pub steps: Vec<f64>,
+    /// Statistics of the outputs of each step, where they are not part of its kernel.
+    pub statistics: Vec<f64>,
 }
 
 /// Which tensors of the last run can be read.
@@ -64,8 +108,10 @@ pub struct SessionConfig {
     pub batch: Option<usize>,
     /// What can be read afterwards.
     pub keep: Keep,
-    /// Whether ranges are gathered.
-    pub ranges: bool,
+    /// What is gathered over all runs.
+    pub statistics: Statistics,
+    /// Whether the time of every step is measured. That may cost speed.
+    pub profile: bool,
     /// How each input of the model arrives.
     pub feeds: Vec<Feed>,
 }

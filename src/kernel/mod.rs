@@ -15,7 +15,7 @@ mod tolerance;
 pub use crate::num::Range;
 pub use add::{Add, AddI8, LEFT_SHIFT};
 pub use conv::{Conv, ConvF32, ConvI8, ConvShape, fold_zero_point};
-pub use device::{Device, DeviceError, Feed, Keep, Session, SessionConfig};
+pub use device::{Device, DeviceError, Feed, Keep, Profile, Session, SessionConfig, Statistics};
 pub use fully_connected::{FullyConnected, FullyConnectedF32, FullyConnectedI8};
 pub use lstm::{LstmF32, LstmI8, LstmShape};
 pub use mean::{Mean, MeanI8};

@@ -3,10 +3,12 @@
 pub mod affine;
 pub mod fixed;
 pub mod gemmlowp;
+pub mod histogram;
 mod range;
 mod values;
 
 pub use affine::Affine;
 pub use fixed::Multiplier;
+pub use histogram::Histogram;
 pub use range::Range;
 pub use values::{DType, Values};

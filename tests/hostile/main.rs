@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 use zeropoint::cpu::Cpu;
-use zeropoint::kernel::{self, Device, Feed, Keep, Program, SessionConfig};
+use zeropoint::kernel::{self, Device, Feed, Keep, Program, SessionConfig, Statistics};
 use zeropoint::model::{self, Model};
 use zeropoint::num::{DType, Values};
 use zeropoint::quantize::{self, Io};
@@ -69,7 +69,8 @@ fn run(device: &Cpu, program: &Program) {
     let config = SessionConfig {
         batch: Some(SAMPLES),
         keep: Keep::All,
-        ranges: true,
+        statistics: Statistics::Ranges,
+        profile: false,
         feeds: vec![Feed::Direct; inputs.len()],
     };
     let mut session = device.session(program, &config).unwrap();
@@ -117,7 +118,8 @@ fn pipeline(tree: &Model) -> Option<&'static str> {
         let config = SessionConfig {
             batch: None,
             keep: Keep::Outputs,
-            ranges: false,
+            statistics: Statistics::Nothing,
+            profile: false,
             feeds: vec![Feed::Direct; program.graph.inputs.len()],
         };
         let _ = Cpu::new().session(&program, &config).is_ok();

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use zeropoint::graph;
-use zeropoint::kernel::{self, Device, Feed, Keep, Program, SessionConfig};
+use zeropoint::kernel::{self, Device, Feed, Keep, Program, SessionConfig, Statistics};
 use zeropoint::model;
 use zeropoint::num::Values;
 
@@ -89,7 +89,8 @@ fn run(
     let config = SessionConfig {
         batch: None,
         keep: Keep::All,
-        ranges: false,
+        statistics: Statistics::Nothing,
+        profile: false,
         feeds: vec![Feed::Direct; inputs.len()],
     };
     let mut failures = Vec::new();
