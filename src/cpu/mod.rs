@@ -15,6 +15,7 @@ mod mean;
 mod quantize;
 mod session;
 mod softmax;
+mod statistics;
 mod strided_slice;
 
 use crate::kernel::{Device, DeviceError, Program, Session, SessionConfig};
