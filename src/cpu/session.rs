@@ -485,6 +485,7 @@ impl Session for CpuSession<'_> {
         let seconds = |place: usize| profile[place].load(Ordering::Relaxed) as f64 * 1e-9;
         let steps = 0..self.program.steps.len();
         Ok(Profile {
+            workers: self.threads,
             feed: seconds(0),
             steps: steps.clone().map(|i| seconds(1 + 2 * i)).collect(),
             statistics: steps.map(|i| seconds(2 + 2 * i)).collect(),
