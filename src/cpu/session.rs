@@ -3,7 +3,7 @@
 use super::conv::{self, FastConvI8};
 use super::fully_connected::{self, FastFullyConnectedI8};
 use super::lstm::{self, FastLstmI8};
-use super::statistics::{Gathered, Tables};
+use super::statistics::{Gathered, Tables, range_of};
 use super::{add, mean, quantize, softmax, strided_slice};
 use crate::graph::TensorId;
 use crate::kernel::{
@@ -301,51 +301,6 @@ struct Chunk {
     tables: Tables,
 }
 
-/// Smallest and largest value; NaN anywhere makes both NaN. −0 counts as +0.
-pub(super) fn range_of(values: &[f32]) -> Range {
-    const LANES: usize = 16;
-    let (mut low, mut high, mut poison) = (
-        [f32::INFINITY; LANES],
-        [f32::NEG_INFINITY; LANES],
-        [0.0f32; LANES],
-    );
-    let mut see = |lane: usize, x: f32| {
-        low[lane] = if x < low[lane] { x } else { low[lane] };
-        high[lane] = if x > high[lane] { x } else { high[lane] };
-        // NaN and infinities stay; anything finite adds 0.
-        poison[lane] += x * 0.0;
-    };
-    let chunks = values.chunks_exact(LANES);
-    chunks
-        .remainder()
-        .iter()
-        .enumerate()
-        .for_each(|(lane, &x)| see(lane, x));
-    for chunk in chunks {
-        for (lane, &x) in chunk.iter().enumerate() {
-            see(lane, x);
-        }
-    }
-    let mut range = Range::EMPTY;
-    for lane in 0..LANES {
-        range = range.merge(Range {
-            min: low[lane],
-            max: high[lane],
-        });
-    }
-    let infinite = range.min == f32::NEG_INFINITY || range.max == f32::INFINITY;
-    if !infinite && !values.is_empty() && poison.iter().any(|p| p.is_nan()) {
-        return Range {
-            min: f32::NAN,
-            max: f32::NAN,
-        };
-    }
-    Range {
-        min: range.min + 0.0,
-        max: range.max + 0.0,
-    }
-}
-
 fn new_f32(n: usize, fill: impl FnOnce(&mut [f32])) -> Values {
     let mut y = vec![0.0; n];
     fill(&mut y);
@@ -490,28 +445,5 @@ impl Session for CpuSession<'_> {
             steps: steps.clone().map(|i| seconds(1 + 2 * i)).collect(),
             statistics: steps.map(|i| seconds(2 + 2 * i)).collect(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_see_everything() {
-        let v: Vec<f32> = (0..1000)
-            .map(|i| ((i * 37) % 1000) as f32 - 300.0)
-            .collect();
-        assert_eq!(
-            range_of(&v),
-            Range {
-                min: -300.0,
-                max: 699.0
-            }
-        );
-        assert_eq!(range_of(&[-0.0]).min.to_bits(), 0);
-        assert!(range_of(&[1.0, f32::NAN, 2.0]).min.is_nan());
-        assert_eq!(range_of(&[1.0, f32::INFINITY]).max, f32::INFINITY);
-        assert_eq!(range_of(&[]), Range::EMPTY);
     }
 }

@@ -194,28 +194,88 @@ fn count(values: &[f32], scale: f32, tables: &mut [[u32; BINS]]) {
     let [a, b, c, d] = tables else {
         unreachable!("Tables::new makes {TABLES} of them")
     };
-    let mut bins = [0u32; BLOCK];
-    for block in values.chunks(BLOCK) {
-        for (at, &x) in bins.iter_mut().zip(block) {
-            // As num::histogram::bin, in arithmetic that vectorises.
-            let magnitude = (x.abs() * scale) as i32;
-            let negative = -i32::from(x.to_bits() > 1 << 31);
-            *at = (magnitude ^ negative) as u32 % BINS as u32;
+    let mut slots = [0u16; BLOCK];
+    let (blocks, rest) = values.as_chunks::<BLOCK>();
+    for block in blocks {
+        slots_of(block, scale, &mut slots);
+        for four in slots.as_chunks::<TABLES>().0 {
+            a[usize::from(four[0]) % BINS] += 1;
+            b[usize::from(four[1]) % BINS] += 1;
+            c[usize::from(four[2]) % BINS] += 1;
+            d[usize::from(four[3]) % BINS] += 1;
         }
-        let (fours, rest) = bins[..block.len()].as_chunks::<TABLES>();
-        for four in fours {
-            a[four[0] as usize % BINS] += 1;
-            b[four[1] as usize % BINS] += 1;
-            c[four[2] as usize % BINS] += 1;
-            d[four[3] as usize % BINS] += 1;
-        }
-        rest.iter().for_each(|&at| a[at as usize % BINS] += 1);
     }
+    slots_of(rest, scale, &mut slots);
+    for &slot in &slots[..rest.len()] {
+        a[usize::from(slot) % BINS] += 1;
+    }
+}
+
+/// The slots of up to a block of values: `num::histogram::bin` in arithmetic that vectorises. A conversion to integers
+/// would check for NaN and overflow, four times as slow; there is neither here.
+#[inline(always)]
+fn slots_of(values: &[f32], scale: f32, slots: &mut [u16; BLOCK]) {
+    /// Adding it leaves the nearest integer in the low bits, for what is below 2¹².
+    const INTEGERS: f32 = (1 << 23) as f32;
+    for (slot, &x) in slots.iter_mut().zip(values) {
+        let magnitude = x.abs() * scale;
+        let nearest = magnitude + INTEGERS;
+        let above = u32::from(nearest - INTEGERS > magnitude);
+        let whole = nearest.to_bits().wrapping_sub(above);
+        let negative = 0u32.wrapping_sub(u32::from(x.to_bits() > 1 << 31));
+        *slot = (whole ^ negative) as u16 % BINS as u16;
+    }
+}
+
+/// Smallest and largest value; NaN anywhere makes both NaN. −0 counts as +0.
+pub(super) fn range_of(values: &[f32]) -> Range {
+    let (mut range, poison) = extremes(values);
+    let infinite = range.min == f32::NEG_INFINITY || range.max == f32::INFINITY;
+    if !infinite && !values.is_empty() && poison {
+        range = Range {
+            min: f32::NAN,
+            max: f32::NAN,
+        };
+    }
+    Range {
+        min: range.min + 0.0,
+        max: range.max + 0.0,
+    }
+}
+
+/// Smallest and largest number, and whether anything was not finite.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn extremes(values: &[f32]) -> (Range, bool) {
+    const LANES: usize = 64;
+    let (mut low, mut high, mut poison) = (
+        [f32::INFINITY; LANES],
+        [f32::NEG_INFINITY; LANES],
+        [0.0f32; LANES],
+    );
+    let mut see = |lane: usize, x: f32| {
+        low[lane] = if x < low[lane] { x } else { low[lane] };
+        high[lane] = if x > high[lane] { x } else { high[lane] };
+        // NaN and infinities stay; anything finite adds 0.
+        poison[lane] += x * 0.0;
+    };
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, &x) in chunk.iter().enumerate() {
+            see(lane, x);
+        }
+    }
+    rest.iter().enumerate().for_each(|(lane, &x)| see(lane, x));
+    let range = (0..LANES).fold(Range::EMPTY, |range, lane| {
+        range.merge(Range {
+            min: low[lane],
+            max: high[lane],
+        })
+    });
+    (range, poison.iter().any(|p| p.is_nan()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::session::range_of;
     use super::*;
     use proptest::prelude::*;
 
@@ -245,5 +305,23 @@ mod tests {
             expected.count(&whole);
             prop_assert_eq!(gather(&parts), expected);
         }
+    }
+
+    #[test]
+    fn ranges_see_everything() {
+        let v: Vec<f32> = (0..1000)
+            .map(|i| ((i * 37) % 1000) as f32 - 300.0)
+            .collect();
+        assert_eq!(
+            range_of(&v),
+            Range {
+                min: -300.0,
+                max: 699.0
+            }
+        );
+        assert_eq!(range_of(&[-0.0]).min.to_bits(), 0);
+        assert!(range_of(&[1.0, f32::NAN, 2.0]).min.is_nan());
+        assert_eq!(range_of(&[1.0, f32::INFINITY]).max, f32::INFINITY);
+        assert_eq!(range_of(&[]), Range::EMPTY);
     }
 }
