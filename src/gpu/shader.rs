@@ -31,6 +31,7 @@ const SHARED: &[Source] = &[
     embed!("shared/fixed"),
     embed!("shared/gemmlowp"),
     embed!("shared/product_f32"),
+    embed!("shared/bins"),
     embed!("shared/bounds"),
     embed!("shared/order_key"),
     embed!("shared/broadcast"),

@@ -326,6 +326,60 @@ fn ranges_are_exact_over_runs_and_blind_to_stale_data() {
 }
 
 #[test]
+fn histograms_are_those_of_the_cpu_while_the_range_grows() {
+    let Some(gpu) = gpu() else { return };
+    let program = program(
+        vec![
+            tensor(&[3], DType::F32, None),
+            tensor(&[3], DType::F32, None),
+        ],
+        vec![node(
+            Op::Add {
+                activation: Activation::None,
+            },
+            &[0, 0],
+            1,
+        )],
+        &[0],
+    );
+    // Values of every run: a factor, and what is taken off them.
+    let runs = [
+        (1e-30, 0.0),
+        (1e-3, 0.0),
+        (1e-3, 0.5e-3),
+        (4.0, 0.0),
+        (1.0, 900.0),
+        (0.0, 0.0),
+        (1e30, 0.5e30),
+    ];
+    let mut found = Vec::new();
+    for (device, batch) in [
+        (&gpu as &dyn Device, 20_000),
+        (&gpu, 777),
+        (&Cpu::new(), 3000),
+    ] {
+        let config = config(Keep::Nothing, Statistics::Histograms, batch);
+        let mut session = device.session(&program, &config).unwrap();
+        let mut random = Random(3);
+        let mut steps = Vec::new();
+        for (factor, offset) in runs {
+            let x: Vec<f32> = (0..60_000)
+                .map(|_| random.u32() as f32 * f32::powi(2.0, -32) * factor - offset)
+                .collect();
+            for part in x.chunks(3 * batch) {
+                let values = [Values::F32(part.to_vec())];
+                session.run(part.len() / 3, &values).unwrap();
+            }
+            steps.push(session.histograms().unwrap());
+        }
+        assert_eq!(steps[6][0].as_ref().unwrap().total(), 7 * 60_000);
+        found.push(steps);
+    }
+    assert_eq!(found[0], found[2], "{}", gpu.name());
+    assert_eq!(found[1], found[2], "{}", gpu.name());
+}
+
+#[test]
 fn minus_zero_counts_as_zero() {
     let Some(gpu) = gpu() else { return };
     let program = program(
