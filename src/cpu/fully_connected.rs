@@ -1,7 +1,8 @@
 //! FULLY_CONNECTED: rows of all samples as one matrix.
 
 use super::conv::clamp;
-use super::gemm::{ExactWeights, matrix, matrix_mut, multiply};
+use super::gemm::{matrix, matrix_mut, multiply};
+use super::gemm_i8::{Scratch, WeightsI8};
 use crate::kernel::{FullyConnectedF32, FullyConnectedI8, fold_zero_point};
 
 /// Float.
@@ -37,10 +38,10 @@ pub fn i8(k: &FullyConnectedI8, x: &[i8], y: &mut [i8]) {
     }
 }
 
-/// The int8 kernel on float units, exactly.
+/// The fast int8 kernel.
 #[derive(Debug)]
 pub struct FastFullyConnectedI8 {
-    weights: ExactWeights,
+    weights: WeightsI8,
     bias: Vec<i32>,
 }
 
@@ -48,7 +49,7 @@ impl FastFullyConnectedI8 {
     /// Converts the weights once.
     pub fn new(k: &FullyConnectedI8) -> Self {
         Self {
-            weights: ExactWeights::new(&k.weights, k.shape.units),
+            weights: WeightsI8::new(&k.weights, k.shape.units),
             bias: fold_zero_point(&k.weights, k.shape.depth, &k.bias, k.input_zero_point),
         }
     }
@@ -56,9 +57,9 @@ impl FastFullyConnectedI8 {
     /// Runs all rows in `x`.
     pub fn run(&self, k: &FullyConnectedI8, x: &[i8], y: &mut [i8]) {
         let (units, rows) = (k.shape.units, x.len() / k.shape.depth);
-        let floats: Vec<f32> = x.iter().map(|&v| f32::from(v)).collect();
-        let (mut acc, mut scratch) = (Vec::new(), Vec::new());
-        self.weights.multiply(&floats, rows, &mut acc, &mut scratch);
+        let mut acc = Vec::new();
+        self.weights
+            .multiply(x, rows, &mut acc, &mut Scratch::default());
         for (y, acc) in y.chunks_exact_mut(units).zip(acc.chunks_exact(units)) {
             for (unit, (y, &acc)) in y.iter_mut().zip(acc).enumerate() {
                 *y = k.finish(unit, acc.wrapping_add(self.bias[unit]));

@@ -1,11 +1,13 @@
 //! UNIDIRECTIONAL_SEQUENCE_LSTM: the input projection of all steps as one product, then the steps; every sample's state
 //! starts from zero. Rows of a step are the samples (times the model's own batch), so the recurrence is a product too.
 
-use super::gemm::{ExactWeights, matrix, matrix_mut, multiply};
+use super::gemm::{matrix, matrix_mut, multiply};
+use super::gemm_i8::{Scratch, WeightsI8};
 use super::math::{sigmoid, tanh};
+use super::requantize::Requantize;
 use crate::kernel::{LstmF32, LstmI8, LstmShape};
+use crate::num::Multiplier;
 use crate::num::fixed::rounding_divide_by_pot;
-use ndarray::{Array2, ArrayView3, ArrayViewMut3, Axis};
 
 /// Results of an LSTM: the outputs of all steps and the state after the last.
 pub struct Output<'a, T, C> {
@@ -89,7 +91,7 @@ pub fn f32(k: &LstmF32, x: &[f32], out: &mut Output<'_, f32, f32>, mut see: impl
 }
 
 /// One gate's contribution, saturated to 16 bits as the reference does after each product.
-fn add_gate(acc: i32, multiplier: crate::num::Multiplier, gate: i16) -> i16 {
+fn add_gate(acc: i32, multiplier: Multiplier, gate: i16) -> i16 {
     let sum = multiplier.apply(acc).saturating_add(i32::from(gate));
     sum.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }
@@ -160,19 +162,28 @@ pub fn i8(k: &LstmI8, x: &[i8], out: &mut Output<'_, i8, i16>) {
     }
 }
 
-/// The integer LSTM on float units, exactly.
+/// The fast integer LSTM: all products of a step at once.
 #[derive(Debug)]
 pub struct FastLstmI8 {
-    input: ExactWeights,
-    recurrent: ExactWeights,
+    input: (WeightsI8, Requantize),
+    recurrent: (WeightsI8, Requantize),
 }
 
 impl FastLstmI8 {
     /// Converts the weights once.
     pub fn new(k: &LstmI8) -> Self {
+        let (cells, gates) = (k.shape.cells, 4 * k.shape.cells);
+        let half = |weights: &[i8], bias: &[i32], multipliers: &[Multiplier; 4]| {
+            let requantize = Requantize::new(bias, |row| multipliers[row / cells]);
+            (WeightsI8::new(weights, gates), requantize)
+        };
         Self {
-            input: ExactWeights::new(&k.input_weights, 4 * k.shape.cells),
-            recurrent: ExactWeights::new(&k.recurrent_weights, 4 * k.shape.cells),
+            input: half(&k.input_weights, &k.input_bias, &k.input_multipliers),
+            recurrent: half(
+                &k.recurrent_weights,
+                &k.recurrent_bias,
+                &k.recurrent_multipliers,
+            ),
         }
     }
 
@@ -181,58 +192,31 @@ impl FastLstmI8 {
         let s = &k.shape;
         let (cells, gates) = (s.cells, 4 * s.cells);
         let samples = x.len() / (s.rows() * s.input);
-        let to_float = |v: &i8| f32::from(*v);
-        let floats: Vec<f32> = x.iter().map(to_float).collect();
-        let (mut acc, mut scratch) = (Vec::new(), Vec::new());
-        self.input
-            .multiply(&floats, samples * s.rows(), &mut acc, &mut scratch);
-        let projected: Vec<i16> = acc
-            .iter()
-            .enumerate()
-            .map(|(e, &a)| {
-                let row = e % gates;
-                add_gate(
-                    a.wrapping_add(k.input_bias[row]),
-                    k.input_multipliers[row / cells],
-                    0,
-                )
-            })
-            .collect();
-        let projected =
-            ArrayView3::from_shape((samples, s.rows(), gates), &projected).expect("sized above");
-        let mut output = ArrayViewMut3::from_shape((samples, s.rows(), cells), &mut *out.output)
-            .expect("the session sizes outputs by the kernel's shape");
+        let (mut acc, mut scratch) = (Vec::new(), Scratch::default());
+        let (weights, requantize) = &self.input;
+        weights.multiply(x, samples * s.rows(), &mut acc, &mut scratch);
+        // Each half of a gate is saturated to 16 bits, as the reference does after each product.
+        let mut projected = vec![0i16; acc.len()];
+        requantize.add_to_i16(&acc, &mut projected);
         out.hidden.fill(k.state_zero_point as i8);
         out.cell.fill(0);
-        let mut state: Array2<f32> = Array2::zeros((samples * s.batch, cells));
+        let (weights, requantize) = &self.recurrent;
+        let mut step = vec![0i16; samples * s.batch * gates];
         for t in 0..s.time {
-            state
-                .iter_mut()
-                .zip(out.hidden.iter())
-                .for_each(|(f, h)| *f = to_float(h));
-            let state = state.as_slice().expect("standard layout");
-            self.recurrent
-                .multiply(state, samples * s.batch, &mut acc, &mut scratch);
-            for (entry, acc) in acc.chunks_exact(gates).enumerate() {
-                let (sample, row) = (entry / s.batch, s.row(t, entry % s.batch));
-                let input = projected.index_axis(Axis(0), sample);
-                let input = input.row(row);
+            let row = |entry: usize| entry / s.batch * s.rows() + s.row(t, entry % s.batch);
+            for (entry, step) in step.chunks_exact_mut(gates).enumerate() {
+                step.copy_from_slice(&projected[row(entry) * gates..][..gates]);
+            }
+            weights.multiply(out.hidden, samples * s.batch, &mut acc, &mut scratch);
+            requantize.add_to_i16(&acc, &mut step);
+            for (entry, step) in step.chunks_exact(gates).enumerate() {
+                let state = entry * cells..(entry + 1) * cells;
+                let (hidden, cell) = (&mut out.hidden[state.clone()], &mut out.cell[state]);
                 for j in 0..cells {
-                    let gate = |g: usize| {
-                        let at = g * cells + j;
-                        add_gate(
-                            acc[at].wrapping_add(k.recurrent_bias[at]),
-                            k.recurrent_multipliers[g],
-                            input[at],
-                        )
-                    };
-                    let at = entry * cells + j;
-                    let (cell, hidden) =
-                        update(k, [gate(0), gate(1), gate(2), gate(3)], out.cell[at]);
-                    out.cell[at] = cell;
-                    out.hidden[at] = hidden;
-                    output[[sample, row, j]] = hidden;
+                    let gates = [0, 1, 2, 3].map(|gate| step[gate * cells + j]);
+                    (cell[j], hidden[j]) = update(k, gates, cell[j]);
                 }
+                out.output[row(entry) * cells..][..cells].copy_from_slice(hidden);
             }
         }
     }

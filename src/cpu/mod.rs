@@ -7,12 +7,15 @@
 
 mod add;
 mod conv;
+mod conv_i8;
 mod fully_connected;
 pub(crate) mod gemm;
+mod gemm_i8;
 mod lstm;
 mod math;
 mod mean;
 mod quantize;
+mod requantize;
 mod roofline;
 mod session;
 mod softmax;

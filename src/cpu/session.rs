@@ -1,6 +1,7 @@
 //! A program loaded on the CPU.
 
-use super::conv::{self, FastConvI8};
+use super::conv;
+use super::conv_i8::{self, FastConvI8, FastDepthwiseI8};
 use super::fully_connected::{self, FastFullyConnectedI8};
 use super::lstm::{self, FastLstmI8};
 use super::statistics::{Gathered, Tables, range_of};
@@ -23,9 +24,11 @@ const CHUNK_SAMPLES: usize = 32;
 const TOTAL_BYTES: usize = 4 << 30;
 
 /// What a fast kernel needs beyond the prepared parameters.
+#[allow(clippy::large_enum_variant, reason = "one a step")]
 enum Fast {
     None,
     Conv(FastConvI8),
+    Depthwise(FastDepthwiseI8),
     FullyConnected(FastFullyConnectedI8),
     Lstm(FastLstmI8),
 }
@@ -35,7 +38,6 @@ pub(super) struct CpuSession<'a> {
     program: &'a Program,
     feeds: Vec<Feed>,
     fast: Vec<Fast>,
-    plain: bool,
     /// For each tensor, whether it is kept after a run.
     kept: Vec<bool>,
     /// For each tensor, the step after which it is dead.
@@ -83,7 +85,12 @@ impl<'a> CpuSession<'a> {
             .steps
             .iter()
             .map(|step| match &step.kernel {
-                Kernel::ConvI8(k) if !plain => Fast::Conv(FastConvI8::new(k)),
+                Kernel::ConvI8(k) if !plain && is_i8(k.input_zero_point) => {
+                    Fast::Conv(FastConvI8::new(k))
+                }
+                Kernel::DepthwiseI8(k) if !plain && is_i8(k.input_zero_point) => {
+                    Fast::Depthwise(FastDepthwiseI8::new(k))
+                }
                 Kernel::FullyConnectedI8(k) if !plain => {
                     Fast::FullyConnected(FastFullyConnectedI8::new(k))
                 }
@@ -101,7 +108,6 @@ impl<'a> CpuSession<'a> {
             program,
             feeds: config.feeds.clone(),
             fast,
-            plain,
             kept,
             last_use,
             gathered: Gathered::new(config.statistics, graph.tensors.len()),
@@ -174,15 +180,15 @@ impl<'a> CpuSession<'a> {
             match (&step.kernel, &self.fast[i]) {
                 (Kernel::ConvF32(k), _) => new_f32(n, |y| conv::f32(k, f32s(x(0)), y)),
                 (Kernel::ConvI8(k), Fast::Conv(fast)) => new_i8(n, |y| fast.run(k, i8s(x(0)), y)),
-                (Kernel::ConvI8(k), _) => new_i8(n, |y| conv::i8(k, i8s(x(0)), y)),
+                (Kernel::ConvI8(k), _) => new_i8(n, |y| conv_i8::i8(k, i8s(x(0)), y)),
                 (Kernel::DepthwiseF32(k), _) => {
                     new_f32(n, |y| conv::depthwise_f32(k, f32s(x(0)), y))
                 }
-                (Kernel::DepthwiseI8(k), _) if self.plain => {
-                    new_i8(n, |y| conv::depthwise_i8(k, i8s(x(0)), y))
+                (Kernel::DepthwiseI8(k), Fast::Depthwise(fast)) => {
+                    new_i8(n, |y| fast.run(k, i8s(x(0)), y))
                 }
                 (Kernel::DepthwiseI8(k), _) => {
-                    new_i8(n, |y| conv::depthwise_i8_fast(k, i8s(x(0)), y))
+                    new_i8(n, |y| conv_i8::depthwise_i8(k, i8s(x(0)), y))
                 }
                 (Kernel::FullyConnectedF32(k), _) => {
                     new_f32(n, |y| fully_connected::f32(k, f32s(x(0)), y))
@@ -299,6 +305,11 @@ impl<'a> CpuSession<'a> {
 struct Chunk {
     values: Vec<Option<Values>>,
     tables: Tables,
+}
+
+/// Whether a zero point is a value of its type: the fast kernels pad with it and subtract it in 16 bits.
+fn is_i8(zero_point: i32) -> bool {
+    i8::try_from(zero_point).is_ok()
 }
 
 fn new_f32(n: usize, fill: impl FnOnce(&mut [f32])) -> Values {

@@ -1,0 +1,270 @@
+//! int8 CONV_2D and DEPTHWISE_CONV_2D: the definition, and the fast kernels that must equal it. Input NHWC, output NHWC,
+//! samples outermost.
+
+use super::conv::{TILE, input_len, is_pointwise, output_len, tap};
+use super::gemm_i8::{Scratch, WeightsI8};
+use super::requantize::{Place, Requantize};
+use crate::kernel::{ConvI8, ConvShape, fold_zero_point};
+
+/// Fast int8 CONV_2D: tiles of gathered rows times the weights.
+#[derive(Debug)]
+pub struct FastConvI8 {
+    groups: Vec<(WeightsI8, Requantize)>,
+}
+
+impl FastConvI8 {
+    /// Converts the weights once.
+    pub fn new(k: &ConvI8) -> Self {
+        let (depth, per_group) = (k.shape.depth(), k.shape.group_out as usize);
+        let bias = fold_zero_point(&k.weights, depth, &k.bias, k.input_zero_point);
+        let group = |(group, w): (usize, &[i8])| {
+            let first = group * per_group;
+            let bias = &bias[first..first + per_group];
+            let requantize = Requantize::new(bias, |channel| k.multipliers[first + channel]);
+            (WeightsI8::new(w, per_group), requantize)
+        };
+        Self {
+            groups: k
+                .weights
+                .chunks_exact(per_group * depth)
+                .enumerate()
+                .map(group)
+                .collect(),
+        }
+    }
+
+    /// Runs all samples in `x`.
+    pub fn run(&self, k: &ConvI8, x: &[i8], y: &mut [i8]) {
+        let s = &k.shape;
+        let (out_c, depth) = (s.out_c as usize, s.depth());
+        let (mut gathered, mut acc) = (Vec::new(), Vec::new());
+        let mut scratch = Scratch::default();
+        let samples = x
+            .chunks_exact(input_len(s))
+            .zip(y.chunks_exact_mut(output_len(s)));
+        for (x, y) in samples {
+            for (tile, y) in y.chunks_mut(TILE * out_c).enumerate() {
+                let (from, pixels) = (tile * TILE, y.len() / out_c);
+                for (group, (weights, requantize)) in self.groups.iter().enumerate() {
+                    let rows = if is_pointwise(s) {
+                        &x[from * depth..][..pixels * depth]
+                    } else {
+                        // Padding is the real value 0, which is the zero point: it cancels against the folded bias.
+                        let padding = k.input_zero_point as i8;
+                        gather(s, x, from..from + pixels, group, padding, &mut gathered);
+                        &gathered
+                    };
+                    weights.multiply(rows, pixels, &mut acc, &mut scratch);
+                    let place = Place {
+                        stride: out_c,
+                        first: group * s.group_out as usize,
+                    };
+                    requantize.to_i8(&acc, y, place, k.output_zero_point, k.bounds);
+                }
+            }
+        }
+    }
+}
+
+/// The taps of output pixels of one sample for one group, `[pixels, k_h · k_w · group_in]`.
+fn gather(
+    s: &ConvShape,
+    x: &[i8],
+    pixels: std::ops::Range<usize>,
+    group: usize,
+    padding: i8,
+    rows: &mut Vec<i8>,
+) {
+    let (out_w, out_h) = (s.out_w as usize, s.out_h as usize);
+    let channels = s.group_in as usize;
+    rows.clear();
+    for pixel in pixels {
+        let (out_x, out_y, b) = (
+            pixel % out_w,
+            pixel / out_w % out_h,
+            pixel / (out_w * out_h),
+        );
+        for ky in 0..s.k_h {
+            let in_y = tap(out_y, s.stride_h, ky, s.dilation_h, s.pad_top, s.in_h);
+            for kx in 0..s.k_w {
+                let in_x = tap(out_x, s.stride_w, kx, s.dilation_w, s.pad_left, s.in_w);
+                match (in_y, in_x) {
+                    (Some(in_y), Some(in_x)) => {
+                        let pixel = (b * s.in_h as usize + in_y) * s.in_w as usize + in_x;
+                        let at = pixel * s.in_c as usize + group * channels;
+                        rows.extend_from_slice(&x[at..at + channels]);
+                    }
+                    _ => rows.resize(rows.len() + channels, padding),
+                }
+            }
+        }
+    }
+}
+
+/// Fast int8 DEPTHWISE_CONV_2D: the channels of a pixel side by side, their sums in registers.
+#[derive(Debug)]
+pub struct FastDepthwiseI8 {
+    /// `[taps][channels]`.
+    weights: Vec<i16>,
+    requantize: Requantize,
+}
+
+impl FastDepthwiseI8 {
+    /// Converts the weights once.
+    pub fn new(k: &ConvI8) -> Self {
+        Self {
+            weights: k.weights.iter().map(|&w| i16::from(w)).collect(),
+            requantize: Requantize::new(&k.bias, |channel| k.multipliers[channel]),
+        }
+    }
+
+    /// Runs all samples in `x`.
+    pub fn run(&self, k: &ConvI8, x: &[i8], y: &mut [i8]) {
+        let s = &k.shape;
+        let (in_c, out_c, multiplier) = (s.in_c as usize, s.out_c as usize, s.group_out as usize);
+        let place = Place {
+            stride: out_c,
+            first: 0,
+        };
+        // Inputs less their zero point, as 16 bits, once for each channel that they make.
+        let (mut reals, mut taps, mut acc) = (Vec::new(), Vec::new(), vec![0; out_c]);
+        let samples = x
+            .chunks_exact(input_len(s))
+            .zip(y.chunks_exact_mut(output_len(s)));
+        for (x, y) in samples {
+            widen(x, k.input_zero_point as i16, in_c, multiplier, &mut reals);
+            for (pixel, y) in y.chunks_exact_mut(out_c).enumerate() {
+                valid_taps(s, pixel, &mut taps);
+                sum_taps(&reals, &self.weights, &taps, &mut acc);
+                self.requantize
+                    .to_i8(&acc, y, place, k.output_zero_point, k.bounds);
+            }
+        }
+    }
+}
+
+/// x − zero point, each value `multiplier` times in a row.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn widen(x: &[i8], zero_point: i16, in_c: usize, multiplier: usize, reals: &mut Vec<i16>) {
+    reals.clear();
+    if multiplier == 1 {
+        reals.extend(x.iter().map(|&v| i16::from(v) - zero_point));
+        return;
+    }
+    for pixel in x.chunks_exact(in_c) {
+        for &v in pixel {
+            reals.resize(reals.len() + multiplier, i16::from(v) - zero_point);
+        }
+    }
+}
+
+/// The pixels of the input and the taps of the filter that meet in an output pixel.
+fn valid_taps(s: &ConvShape, pixel: usize, taps: &mut Vec<(usize, usize)>) {
+    let (out_x, rest) = (pixel % s.out_w as usize, pixel / s.out_w as usize);
+    let (out_y, b) = (rest % s.out_h as usize, rest / s.out_h as usize);
+    taps.clear();
+    for ky in 0..s.k_h {
+        let Some(in_y) = tap(out_y, s.stride_h, ky, s.dilation_h, s.pad_top, s.in_h) else {
+            continue;
+        };
+        for kx in 0..s.k_w {
+            if let Some(in_x) = tap(out_x, s.stride_w, kx, s.dilation_w, s.pad_left, s.in_w) {
+                let pixel = (b * s.in_h as usize + in_y) * s.in_w as usize + in_x;
+                taps.push((pixel, (ky * s.k_w + kx) as usize));
+            }
+        }
+    }
+}
+
+/// The sum of the taps' products for every channel.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn sum_taps(reals: &[i16], weights: &[i16], taps: &[(usize, usize)], acc: &mut [i32]) {
+    /// Sums that stay in registers.
+    const BLOCK: usize = 64;
+    let channels = acc.len();
+    let product = |x: i16, w: i16| {
+        // At most 255 · 128, which 16 bits hold.
+        i32::from(x.wrapping_mul(w))
+    };
+    let (blocks, rest) = acc.as_chunks_mut::<BLOCK>();
+    for (block, acc) in blocks.iter_mut().enumerate() {
+        let mut sums = [0i32; BLOCK];
+        for &(pixel, tap) in taps {
+            let x = &reals[pixel * channels + block * BLOCK..][..BLOCK];
+            let w = &weights[tap * channels + block * BLOCK..][..BLOCK];
+            for i in 0..BLOCK {
+                sums[i] = sums[i].wrapping_add(product(x[i], w[i]));
+            }
+        }
+        *acc = sums;
+    }
+    let first = channels - rest.len();
+    rest.fill(0);
+    for &(pixel, tap) in taps {
+        let x = &reals[pixel * channels + first..][..rest.len()];
+        let w = &weights[tap * channels + first..][..rest.len()];
+        for ((sum, &x), &w) in rest.iter_mut().zip(x).zip(w) {
+            *sum = sum.wrapping_add(product(x, w));
+        }
+    }
+}
+
+/// Accumulator to output.
+fn finish(k: &ConvI8, channel: usize, acc: i32) -> i8 {
+    let scaled = k.multipliers[channel]
+        .apply(acc)
+        .saturating_add(k.output_zero_point);
+    scaled.clamp(k.bounds.0, k.bounds.1) as i8
+}
+
+/// The definition of int8 CONV_2D and DEPTHWISE_CONV_2D; `weight` finds a filter's element.
+fn plain(k: &ConvI8, x: &[i8], y: &mut [i8], weight: impl Fn(usize, u32, u32, usize) -> i8) {
+    let s = &k.shape;
+    let out_c = s.out_c as usize;
+    for (x, y) in x
+        .chunks_exact(input_len(s))
+        .zip(y.chunks_exact_mut(output_len(s)))
+    {
+        for (at, y) in y.iter_mut().enumerate() {
+            let (channel, pixel) = (at % out_c, at / out_c);
+            let (out_x, rest) = (pixel % s.out_w as usize, pixel / s.out_w as usize);
+            let (out_y, b) = (rest % s.out_h as usize, rest / s.out_h as usize);
+            let first = channel / s.group_out as usize * s.group_in as usize;
+            let mut acc = k.bias[channel];
+            for ky in 0..s.k_h {
+                for kx in 0..s.k_w {
+                    let in_y = tap(out_y, s.stride_h, ky, s.dilation_h, s.pad_top, s.in_h);
+                    let in_x = tap(out_x, s.stride_w, kx, s.dilation_w, s.pad_left, s.in_w);
+                    let (Some(in_y), Some(in_x)) = (in_y, in_x) else {
+                        continue;
+                    };
+                    let pixel = (b * s.in_h as usize + in_y) * s.in_w as usize + in_x;
+                    for c in 0..s.group_in as usize {
+                        let value =
+                            i32::from(x[pixel * s.in_c as usize + first + c]) - k.input_zero_point;
+                        acc = acc.wrapping_add(value * i32::from(weight(channel, ky, kx, c)));
+                    }
+                }
+            }
+            *y = finish(k, channel, acc);
+        }
+    }
+}
+
+/// The definition of int8 CONV_2D.
+pub fn i8(k: &ConvI8, x: &[i8], y: &mut [i8]) {
+    let s = k.shape;
+    plain(k, x, y, |channel, ky, kx, c| {
+        k.weights[((channel * s.k_h as usize + ky as usize) * s.k_w as usize + kx as usize)
+            * s.group_in as usize
+            + c]
+    });
+}
+
+/// The definition of int8 DEPTHWISE_CONV_2D.
+pub fn depthwise_i8(k: &ConvI8, x: &[i8], y: &mut [i8]) {
+    let s = k.shape;
+    plain(k, x, y, |channel, ky, kx, _| {
+        k.weights[(ky as usize * s.k_w as usize + kx as usize) * s.out_c as usize + channel]
+    });
+}
