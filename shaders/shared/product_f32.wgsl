@@ -1,77 +1,19 @@
-// A float convolution as a matrix product whose left matrix is gathered on the fly (implicit GEMM).
+// A float convolution as a matrix product whose left matrix is gathered on the fly (implicit GEMM), see shared/windows.
 //
-// Rows are output pixels of all samples, columns the output channels of one group, the reduction runs over
-// k = (tap, channel) with the channels of a tap padded to a multiple of 4. A workgroup makes a tile of 64 x 64, each of
-// its 64 invocations 8 rows x 8 columns; k advances by 16. Every element is summed in the order of k, whatever the
-// number of samples.
-//
-// The importing shader declares the input and `load_quad(element, count)`: four channels from there on, of which
-// `count` exist.
-#import shared/run
+// A workgroup makes a tile of 64 x 64, each of its 64 invocations 8 rows x 8 columns; k advances by 16. Every element is
+// summed in the order of k, whatever the number of samples.
+#import shared/windows_f32
 
-struct Params {
-    in_h: u32,
-    in_w: u32,
-    in_c: u32,
-    out_h: u32,
-    out_w: u32,
-    out_c: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_top: u32,
-    pad_left: u32,
-    group_in: u32,
-    group_out: u32,
-    // Output pixels of one sample.
-    pixels: u32,
-    // Elements from one sample of the input to the next.
-    in_stride: u32,
-    // Quads of k.
-    depth: u32,
-    // Quads of output channels in a group.
-    columns: u32,
-    groups: u32,
-    // Bit 0: `low` applies, bit 1: `high` applies.
-    bounded: u32,
-    low: f32,
-    high: f32,
-}
-
-@group(0) @binding(1) var<storage, read> params: Params;
-// For each quad of k: vertical and horizontal distance, distance in elements, channels that exist.
-@group(0) @binding(2) var<storage, read> taps: array<vec4<i32>>;
 // [group][k][columns]
 @group(0) @binding(3) var<storage, read> weights: array<vec4<f32>>;
-// [group][columns]
-@group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> output: array<f32>;
 
 // [k][row quad], rows of 17 so that the transposed writes fall into different banks.
 var<workgroup> row_tile: array<vec4<f32>, 272>;
 // [k][column quad]
 var<workgroup> column_tile: array<vec4<f32>, 256>;
-
-// Where the window of an output pixel starts: its row, its column, its first element.
-fn window(row: u32, group: u32) -> vec3<i32> {
-    let sample = row / params.pixels;
-    let pixel = row % params.pixels;
-    let line = pixel / params.out_w;
-    let image = line / params.out_h;
-    let y = bitcast<i32>((line % params.out_h) * params.stride_h - params.pad_top);
-    let x = bitcast<i32>((pixel % params.out_w) * params.stride_w - params.pad_left);
-    let position = bitcast<i32>(image * params.in_h * params.in_w) + y * bitcast<i32>(params.in_w) + x;
-    let start = position * bitcast<i32>(params.in_c);
-    return vec3<i32>(y, x, start + bitcast<i32>(sample * params.in_stride + group * params.group_in));
-}
-
-// Four channels of the window at a tap; 0 in the padding.
-fn gather(start: vec3<i32>, tap: vec4<i32>, size: vec2<u32>) -> vec4<f32> {
-    let place = bitcast<vec3<u32>>(start + tap.xyz);
-    if (place.x >= size.x || place.y >= size.y) {
-        return vec4<f32>(0.0);
-    }
-    return load_quad(place.z, bitcast<u32>(tap.w));
-}
+#if GUARDED
+var<workgroup> wanted: u32;
+#end
 
 // Adds the products of one k to the 8 x 8 sums of an invocation: two quads for each row.
 fn multiply(k: u32, tx: u32, ty: u32, acc: ptr<function, array<vec4<f32>, 16>>) {
@@ -97,32 +39,6 @@ fn multiply(k: u32, tx: u32, ty: u32, acc: ptr<function, array<vec4<f32>, 16>>) 
     (*acc)[15] += a1.w * b1;
 }
 
-// Adds the bias, applies the bounds, writes up to four channels of a pixel.
-fn store(row: u32, rows: u32, group: u32, column: u32, sum: vec4<f32>) {
-    if (row >= rows || column >= params.columns) {
-        return;
-    }
-    var y = sum + bias[group * params.columns + column];
-    if ((params.bounded & 1u) != 0u) {
-        y = select(y, vec4<f32>(params.low), y < vec4<f32>(params.low));
-    }
-    if ((params.bounded & 2u) != 0u) {
-        y = select(y, vec4<f32>(params.high), y > vec4<f32>(params.high));
-    }
-    let at = row * params.out_c + group * params.group_out + column * 4u;
-    let count = params.group_out - column * 4u;
-    output[at] = y.x;
-    if (count > 1u) {
-        output[at + 1u] = y.y;
-    }
-    if (count > 2u) {
-        output[at + 2u] = y.z;
-    }
-    if (count > 3u) {
-        output[at + 3u] = y.w;
-    }
-}
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group_id: vec3<u32>,
@@ -141,6 +57,19 @@ fn main(
     if (first_row >= rows) {
         return;
     }
+#if GUARDED
+    if (t == 0u) {
+        wanted = 0u;
+    }
+    workgroupBarrier();
+    // All that write write the same.
+    if (first_row + t < rows && given_up[(first_row + t) * params.groups + group] != 0u) {
+        wanted = 1u;
+    }
+    if (workgroupUniformLoad(&wanted) == 0u) {
+        return;
+    }
+#end
 
     // Each invocation loads a quad of k of four rows, and four k of a column quad.
     let size = vec2<u32>(params.in_h, params.in_w);

@@ -1,7 +1,8 @@
 //! Adapters and the opened device: creation of buffers and pipelines, submission, and what went wrong.
 
+use super::paths::{self, Options, Paths};
 use super::session::GpuSession;
-use super::shader;
+use super::shader::{self, Define};
 use crate::kernel::{Device, DeviceError, Program, Session, SessionConfig};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,6 +52,10 @@ pub struct AdapterSummary {
     pub timestamp_queries: bool,
     /// Matrix units.
     pub cooperative_matrix: bool,
+    /// Their matrices, as rows x columns x depth and types.
+    pub matrices: String,
+    /// Smallest and largest number of invocations that run in step.
+    pub subgroup_sizes: [u32; 2],
 }
 
 /// The adapters of this machine, the most capable first.
@@ -97,8 +102,24 @@ fn summarize(adapter: &wgpu::Adapter) -> AdapterSummary {
         shader_f16: features.contains(wgpu::Features::SHADER_F16),
         shader_int64: features.contains(wgpu::Features::SHADER_INT64),
         timestamp_queries: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        matrices: matrices(adapter),
+        subgroup_sizes: [info.subgroup_min_size, info.subgroup_max_size],
         cooperative_matrix: features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
     }
+}
+
+fn matrices(adapter: &wgpu::Adapter) -> String {
+    let all = adapter.cooperative_matrix_properties();
+    let names = all.iter().map(|p| {
+        let (m, n, k) = (p.m_size, p.n_size, p.k_size);
+        format!("{m}x{n}x{k} {:?} to {:?}", p.ab_type, p.cr_type)
+    });
+    let mut names: Vec<String> = names.collect();
+    names.dedup();
+    if names.is_empty() {
+        return "none".into();
+    }
+    names.join(", ")
 }
 
 /// The first thing that went wrong outside of an error scope.
@@ -120,6 +141,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct PipelineKey {
     shader: &'static str,
+    defines: Vec<Define>,
     constants: Vec<(&'static str, u64)>,
     writable: Vec<bool>,
 }
@@ -138,6 +160,7 @@ pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) limits: wgpu::Limits,
+    pub(super) paths: Paths,
     failure: Failure,
     pipelines: Mutex<HashMap<PipelineKey, Pipeline>>,
 }
@@ -148,6 +171,18 @@ impl Gpu {
     /// # Errors
     /// If there is no such adapter, or its driver refuses.
     pub fn open(name: Option<&str>) -> Result<Gpu, DeviceError> {
+        Gpu::open_with(&Options {
+            adapter: name.map(str::to_owned),
+            ..Options::default()
+        })
+    }
+
+    /// Opens an adapter with a choice of how it computes.
+    ///
+    /// # Errors
+    /// If there is no such adapter, its driver refuses, or it cannot compute as asked.
+    pub fn open_with(options: &Options) -> Result<Gpu, DeviceError> {
+        let name = options.adapter.as_deref();
         let adapters = enumerate();
         let wanted = name.unwrap_or_default().to_lowercase();
         let found = adapters
@@ -156,12 +191,58 @@ impl Gpu {
         let Some(adapter) = found else {
             return Err(DeviceError::NotFound(not_found(name, &adapters)));
         };
+        let software = kind(&adapter.get_info()) == AdapterKind::Cpu;
+        let candidates = options.candidates(paths::unit(adapter), software);
+        let mut gpu = Gpu::prove(adapter, candidates)?;
+        // Errors of what was tried stay with the device that had them.
+        if gpu.paths != candidates && gpu.check().is_err() {
+            gpu = Gpu {
+                paths: gpu.paths,
+                ..Gpu::request(adapter, gpu.paths)?
+            };
+        }
+        match options.refusal(gpu.paths) {
+            Some(why) => Err(gpu.failed(why)),
+            None => Ok(gpu),
+        }
+    }
+
+    /// Opens an adapter and lets the candidates prove themselves.
+    fn prove(adapter: &wgpu::Adapter, candidates: Paths) -> Result<Gpu, DeviceError> {
+        let mut gpu = Gpu::request(adapter, candidates)?;
+        let mut proved = Paths::default();
+        // A pipeline that is refused is an answer as well.
+        if candidates.int8.is_some() {
+            gpu.paths.int8 = candidates.int8;
+            proved.int8 = candidates
+                .int8
+                .filter(|_| paths::int8_holds(&gpu).unwrap_or(false));
+        }
+        if candidates.float.is_some() && gpu.check().is_ok() {
+            gpu.paths.float = candidates.float;
+            proved.float = candidates
+                .float
+                .filter(|_| paths::float_holds(&gpu).unwrap_or(false));
+        }
+        gpu.paths = proved;
+        Ok(gpu)
+    }
+
+    /// Opens an adapter with what these paths need; none is taken yet.
+    fn request(adapter: &wgpu::Adapter, paths: Paths) -> Result<Gpu, DeviceError> {
         let summary = summarize(adapter);
         let limits = adapter.limits();
+        let (required_features, experimental_features) = if paths == Paths::default() {
+            Default::default()
+        } else {
+            (paths::features(), experimental())
+        };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("zeropoint"),
             // The defaults are far below what devices have.
             required_limits: limits.clone(),
+            required_features,
+            experimental_features,
             ..Default::default()
         };
         let (device, queue) =
@@ -185,6 +266,7 @@ impl Gpu {
             device,
             queue,
             limits,
+            paths: Paths::default(),
             failure,
             pipelines: Mutex::default(),
         })
@@ -198,6 +280,11 @@ impl Gpu {
     /// What was opened.
     pub fn summary(&self) -> &AdapterSummary {
         &self.summary
+    }
+
+    /// How it computes products, for people.
+    pub fn paths(&self) -> String {
+        self.paths.describe()
     }
 
     pub(super) fn failed(&self, what: impl Into<String>) -> DeviceError {
@@ -293,18 +380,20 @@ impl Gpu {
     pub(super) fn pipeline(
         &self,
         shader: &'static str,
+        defines: &[Define],
         constants: &[(&'static str, f64)],
         writable: Vec<bool>,
     ) -> Result<Pipeline, DeviceError> {
         let key = PipelineKey {
             shader,
+            defines: defines.to_vec(),
             constants: constants.iter().map(|&(n, v)| (n, v.to_bits())).collect(),
             writable,
         };
         if let Some(pipeline) = lock(&self.pipelines).get(&key) {
             return Ok(pipeline.clone());
         }
-        let text = shader::source(shader).map_err(|e| self.failed(e))?;
+        let text = shader::source(shader, defines).map_err(|e| self.failed(e))?;
         let pipeline = self.compile(shader, text, constants, &key.writable)?;
         lock(&self.pipelines).insert(key, pipeline.clone());
         Ok(pipeline)
@@ -459,6 +548,16 @@ impl Gpu {
         *staging = Some(target);
         Ok(values)
     }
+}
+
+/// The permission to use experimental features.
+#[allow(unsafe_code, reason = "the one token wgpu asks for")]
+fn experimental() -> wgpu::ExperimentalFeatures {
+    // SAFETY: the token acknowledges that wgpu's validation of cooperative matrices may have holes, through which a
+    // shader could do what is undefined. Only shaders of this crate use them: their matrices are loaded from and stored
+    // to workgroup arrays only, at places that constants keep inside (`matrix::Tile` sizes the arrays), in control flow
+    // that is uniform, and each is validated by a test.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
 /// What to say, and to advise, where no adapter fits.

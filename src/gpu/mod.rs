@@ -11,7 +11,9 @@ mod device;
 mod fully_connected;
 mod launch;
 mod lstm;
+mod matrix;
 mod mean;
+mod paths;
 mod plan;
 mod product;
 mod quantize;
@@ -24,6 +26,7 @@ mod strided_slice;
 mod tests;
 
 pub use device::{AdapterKind, AdapterSummary, Gpu, adapters};
+pub use paths::{FloatPath, Int8Path, Options};
 
 use crate::kernel::Kernel;
 use launch::{Launch, Op};

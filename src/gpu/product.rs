@@ -1,11 +1,13 @@
 //! The matrix product behind CONV_2D, FULLY_CONNECTED and the input projections of the LSTM: an implicit GEMM, see
-//! `shaders/shared/product_f32.wgsl` and `shaders/int8/conv_2d.wgsl`.
+//! `shaders/shared/product_f32.wgsl` and `shaders/int8/conv_2d.wgsl`; on matrix units see [`super::matrix`].
 //!
 //! The host brings the weights, OHWI in the file, into the order in which the tiles read them: `[group][k][channel]`
 //! with k = (tap, input channel), where the input channels of a tap and the output channels of a group are padded to
 //! multiples of 4. int8 weights lie four k to a word.
 
 use super::launch::{Binding, Launch, Params};
+use super::matrix::{self, Numbers};
+use super::paths::Paths;
 use crate::kernel::{ConvShape, FullyConnectedI8};
 use crate::num::Multiplier;
 use std::collections::HashMap;
@@ -50,6 +52,7 @@ pub(super) enum Finish<'a> {
 }
 
 /// What a product reads and writes.
+#[derive(Clone)]
 pub(super) struct Io {
     pub input: Binding,
     /// Words from one sample of the input to the next.
@@ -105,21 +108,23 @@ pub(super) fn bounded((low, high): (f32, f32)) -> (u32, [f32; 2]) {
     (applies, [low, high])
 }
 
+/// The scratch buffer of rows that the matrix units give up; operators with products have others before it.
+const GIVEN_UP: usize = 2;
+
 impl ProductF32<'_> {
-    /// The launch.
-    pub fn launch(&self, io: Io) -> Launch {
-        let shape = &self.shape;
-        let (applies, bounds) = bounded(self.bounds);
-        let params = params(shape, io.in_stride).u32([applies]).f32(bounds);
-        let shader = if variant(shape).quads {
-            "f32/conv_2d"
-        } else {
-            "f32/conv_2d_scalar"
+    /// The launches. On matrix units there is a second one, for the rows that these give up.
+    pub fn launches(&self, io: Io, paths: Paths) -> Vec<Launch> {
+        let Some(fast) = self.on_matrix_units(&io, paths) else {
+            return vec![self.launch(io)];
         };
-        let mut bias = Vec::new();
-        for_each_channel(shape, |channel| {
-            bias.extend(channel.map_or(0.0, |c| self.bias[c]).to_le_bytes());
-        });
+        let mut guarded = self.launch(io);
+        guarded.bindings.push(Binding::ReadScratch(GIVEN_UP));
+        vec![fast, guarded.define("GUARDED", 1)]
+    }
+
+    /// The launch in plain f32.
+    fn launch(&self, io: Io) -> Launch {
+        let shape = &self.shape;
         let depth = shape.depth();
         let mut weights = Vec::new();
         for_each_k(shape, |ks, group| {
@@ -132,32 +137,131 @@ impl ProductF32<'_> {
                 }
             }
         });
+        let shader = if variant(shape).quads {
+            "f32/conv_2d"
+        } else {
+            "f32/conv_2d_scalar"
+        };
         launch(
             shader,
             shape,
             vec![
-                params.binding(),
-                taps(shape),
+                self.params(io.in_stride),
+                taps(shape).binding(),
                 Binding::Constant(weights),
-                Binding::Constant(bias),
+                Params::default().f32(self.padded_bias()).binding(),
                 io.input,
                 io.output,
             ],
         )
     }
+
+    /// The launch on matrix units, if the device has them and they fit the product.
+    fn on_matrix_units(&self, io: &Io, paths: Paths) -> Option<Launch> {
+        let shape = &self.shape;
+        let unit = paths.float?;
+        let tile = matrix::choose(unit, Numbers::Float, shape)?;
+        let scales = matrix::scales(shape, self.weights)?;
+        let mut bias = self.padded_bias();
+        for_each_channel(shape, |channel| {
+            bias.push(channel.map_or(0.0, |c| scales[c][1]));
+        });
+        let bindings = vec![
+            self.params(io.in_stride),
+            matrix::pad_taps(taps(shape), shape),
+            matrix::weights_f32(shape, self.weights, &scales, tile, unit),
+            Params::default().f32(bias).binding(),
+            io.input.clone(),
+            io.output.clone(),
+            Binding::Scratch {
+                slot: GIVEN_UP,
+                bytes_per_sample: shape.pixels() * groups(shape) as usize * 4,
+            },
+        ];
+        let workgroups = matrix::workgroups(shape, tile, unit);
+        let input = if variant(shape).quads {
+            "QUADS"
+        } else {
+            "SCALARS"
+        };
+        let mut launch = Launch::groups("f32/conv_2d_matrix", bindings, workgroups);
+        launch.defines = tile.defines(unit, Numbers::Float);
+        Some(launch.define(input, 1))
+    }
+
+    fn params(&self, in_stride: u32) -> Binding {
+        let (applies, bounds) = bounded(self.bounds);
+        params(&self.shape, in_stride)
+            .u32([applies])
+            .f32(bounds)
+            .u32([matrix::steps(&self.shape) as u32])
+            .binding()
+    }
+
+    fn padded_bias(&self) -> Vec<f32> {
+        let mut bias = Vec::new();
+        for_each_channel(&self.shape, |channel| {
+            bias.push(channel.map_or(0.0, |c| self.bias[c]));
+        });
+        bias
+    }
 }
 
 impl ProductI8<'_> {
     /// The launch; without `packed` every element of the output takes a word.
-    pub fn launch(&self, io: Io, packed: bool) -> Launch {
+    pub fn launch(&self, io: Io, packed: bool, paths: Paths) -> Launch {
         let shape = &self.shape;
+        let tiled = paths
+            .int8
+            .and_then(|unit| Some((matrix::choose(unit, Numbers::Int8, shape)?, unit)));
+        let piece = matrix::piece(shape, self.weights);
+        let steps = matrix::steps(shape);
         let params = params(shape, io.in_stride.wrapping_mul(4))
             .u32([u32::from_le_bytes([self.input_zero_point as u8; 4])])
-            .i32(self.finish.params());
-        let depth = shape.depth();
+            .i32(self.finish.params())
+            .u32([steps as u32, piece as u32]);
+        let (channels, levels) = self.channels();
+        let weights = match tiled {
+            Some((tile, unit)) => matrix::weights_i8(shape, self.weights, tile, unit),
+            None => self.packed_weights(),
+        };
+        let taps = match tiled {
+            Some(_) => matrix::pad_taps(taps(shape), shape),
+            None => taps(shape).binding(),
+        };
+        let bindings = vec![
+            params.binding(),
+            taps,
+            weights,
+            channels,
+            io.input,
+            io.output,
+            levels,
+        ];
+        let launch = match tiled {
+            Some((tile, unit)) => {
+                let workgroups = matrix::workgroups(shape, tile, unit);
+                let mut launch = Launch::groups("int8/conv_2d_matrix", bindings, workgroups);
+                launch.defines = tile.defines(unit, Numbers::Int8);
+                launch.with("SPLIT", f64::from(piece < steps))
+            }
+            None => launch("int8/conv_2d", shape, bindings),
+        };
+        launch
+            .with("ALIGNED", f64::from(variant(shape).quads))
+            .with("PACKED", f64::from(packed))
+            .with(
+                "LEVELS",
+                f64::from(matches!(self.finish, Finish::Levels(_))),
+            )
+    }
+
+    /// Four words a channel, see the shader, and all levels.
+    fn channels(&self) -> (Binding, Binding) {
+        let depth = self.shape.depth();
         let (per_channel, levels) = self.finish.tables();
         let mut channels = Params::default();
-        for_each_channel(shape, |channel| {
+        for_each_channel(&self.shape, |channel| {
             let words = channel.map_or([0; 4], |c| {
                 // Padding is fed as the zero point, so all weights count.
                 let sum = sum(&self.weights[c * depth..(c + 1) * depth]);
@@ -167,6 +271,13 @@ impl ProductI8<'_> {
             });
             channels = std::mem::take(&mut channels).i32(words);
         });
+        (channels.binding(), Params::default().i32(levels).binding())
+    }
+
+    /// Four k of a channel in a word.
+    fn packed_weights(&self) -> Binding {
+        let shape = &self.shape;
+        let depth = shape.depth();
         let mut weights = Vec::new();
         for_each_k(shape, |ks, group| {
             for channel in padded_channels(shape, group) {
@@ -178,31 +289,13 @@ impl ProductI8<'_> {
                 }
             }
         });
-        launch(
-            "int8/conv_2d",
-            shape,
-            vec![
-                params.binding(),
-                taps(shape),
-                Binding::Constant(weights),
-                channels.binding(),
-                io.input,
-                io.output,
-                Params::default().i32(levels).binding(),
-            ],
-        )
-        .with("ALIGNED", f64::from(variant(shape).quads))
-        .with("PACKED", f64::from(packed))
-        .with(
-            "LEVELS",
-            f64::from(matches!(self.finish, Finish::Levels(_))),
-        )
+        Binding::Constant(weights)
     }
 
     /// The launches into an int8 tensor of `words` a sample: two where its channels do not fill words.
-    pub fn launches(&self, io: Io, words: usize) -> Vec<Launch> {
+    pub fn launches(&self, io: Io, words: usize, paths: Paths) -> Vec<Launch> {
         if variant(&self.shape).packed {
-            return vec![self.launch(io, true)];
+            return vec![self.launch(io, true, paths)];
         }
         let elements = self.shape.pixels() * self.shape.out_c as usize;
         let scratch = Binding::Scratch {
@@ -214,7 +307,7 @@ impl ProductI8<'_> {
             ..io
         };
         vec![
-            self.launch(to_scratch, false),
+            self.launch(to_scratch, false, paths),
             Pack {
                 bits: 8,
                 elements,
@@ -333,7 +426,7 @@ fn launch(shader: &'static str, shape: &ConvShape, bindings: Vec<Binding>) -> La
 }
 
 /// For each quad of k: vertical and horizontal distance, distance in elements, channels that exist.
-fn taps(shape: &ConvShape) -> Binding {
+fn taps(shape: &ConvShape) -> Params {
     let mut taps = Params::default();
     for ky in 0..shape.k_h {
         for kx in 0..shape.k_w {
@@ -347,7 +440,7 @@ fn taps(shape: &ConvShape) -> Binding {
             }
         }
     }
-    taps.binding()
+    taps
 }
 
 /// Calls `visit` for each output channel in the padded order; `None` is padding.

@@ -91,7 +91,7 @@ fn evaluate(gpu: &Gpu, expression: &str, pairs: &[[i32; 2]]) -> Vec<i32> {
         }}"
     );
     let pipeline = gpu
-        .compile(expression, expand(&text).unwrap(), &[], &[false, true])
+        .compile(expression, expand(&text, &[]).unwrap(), &[], &[false, true])
         .unwrap();
     let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
     let run = gpu.buffer("run", 16, uniform).unwrap();
