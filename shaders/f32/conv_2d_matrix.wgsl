@@ -28,9 +28,13 @@ const PIECE: u32 = 8u;
 const TOO_LARGE: u32 = 0x476a6000u;
 const TOO_SMALL: u32 = 0x3d800000u;
 
-// [group][step][column][32 high parts, 32 low parts] in f16, eight to a vector; the columns of a group are padded to
-// whole tiles.
-@group(0) @binding(3) var<storage, read> weights: array<vec4<u32>>;
+struct Eight {
+    low: vec4<f16>,
+    high: vec4<f16>,
+}
+
+// [group][step][column][32 high parts, 32 low parts]; the columns of a group are padded to whole tiles.
+@group(0) @binding(3) var<storage, read> weights: array<Eight>;
 #if QUADS
 @group(0) @binding(5) var<storage, read> input: array<vec4<f32>>;
 #end
@@ -74,10 +78,7 @@ fn largest(v: vec4<f32>) -> u32 {
 
 // Biased exponent of the scale of a row. Without a value in the first step: 16.
 fn exponent_of_scale(first: u32) -> u32 {
-    if (first == 0u) {
-        return 131u;
-    }
-    return 251u - clamp(first >> 23u, 64u, 184u);
+    return select(251u - clamp(first >> 23u, 64u, 184u), 131u, first == 0u);
 }
 
 // The high parts, rounded to the 11 bits of f16; nothing of what f16 may not hold with all bits.
@@ -96,7 +97,9 @@ fn main(
     let rows = run.samples * params.pixels;
     let steps = params.steps;
     let column_tiles = (params.columns * 4u + COLUMNS - 1u) / COLUMNS;
-    let tile = linear_workgroup(group_id, group_count);
+    // Not by linear_workgroup: naga takes the results of functions for different in every invocation, and refuses
+    // matrices behind a branch on them.
+    let tile = group_id.y * group_count.x + group_id.x;
     let strip = tile % (column_tiles * params.groups);
     let group = strip / column_tiles;
     let first_column = (strip % column_tiles) * COLUMNS;
@@ -114,7 +117,7 @@ fn main(
     }
     workgroupBarrier();
 
-    // An invocation loads one of the eight quads of a step of several rows, and several vectors of weights.
+    // An invocation loads one of the eight quads of a step of several rows, and several eights of weights.
     let size = vec2<u32>(params.in_h, params.in_w);
     let word = t % 8u;
     let line = t / 8u;
@@ -162,10 +165,10 @@ fn main(
             row_tile[row${i} + 8u] = vec4<f16>((scaled${i} - top${i}) * 2048.0);
 #end
 #for i in COLUMN_LOADS
-            // Where there are more invocations than vectors the last ones write the same.
+            // Where there are more invocations than eights the last ones write the same.
             let to${i} = place${i} / 8u * STRIDE + place${i} % 8u * 2u;
-            column_tile[to${i}] = bitcast<vec4<f16>>(w${i}.xy);
-            column_tile[to${i} + 1u] = bitcast<vec4<f16>>(w${i}.zw);
+            column_tile[to${i}] = w${i}.low;
+            column_tile[to${i} + 1u] = w${i}.high;
 #end
             workgroupBarrier();
             if (step + 1u < steps) {

@@ -24,21 +24,18 @@ const STRIDE: u32 = 10u;
 // The same for sums.
 const SUM_STRIDE: u32 = COLUMNS / 4u + 1u;
 
-// [group][step][column][32 k] in f16, eight to a vector; the columns of a group are padded to whole tiles.
-@group(0) @binding(3) var<storage, read> weights: array<vec4<u32>>;
+struct Eight {
+    low: vec4<f16>,
+    high: vec4<f16>,
+}
+
+// [group][step][column][32 k]; the columns of a group are padded to whole tiles.
+@group(0) @binding(3) var<storage, read> weights: array<Eight>;
 
 var<workgroup> row_tile: array<vec4<f16>, ROWS * STRIDE>;
 var<workgroup> column_tile: array<vec4<f16>, COLUMNS * STRIDE>;
 // One row of fragments of every subgroup.
 var<workgroup> sums: array<vec4<f32>, SUBGROUP_ROWS * SIZE * SUM_STRIDE>;
-
-// Four bytes as halves. A byte in the low bits of 1024 adds itself, and both differences are exact.
-fn halves(word: u32) -> vec4<f16> {
-    let biased = word ^ 0x80808080u;
-    let low = (biased & 0xffu) | ((biased & 0xff00u) << 8u) | 0x64006400u;
-    let high = ((biased >> 16u) & 0xffu) | ((biased >> 8u) & 0xff0000u) | 0x64006400u;
-    return bitcast<vec4<f16>>(vec2<u32>(low, high)) - vec4<f16>(1152.0h);
-}
 
 @compute @workgroup_size(${INVOCATIONS})
 fn main(
@@ -50,7 +47,9 @@ fn main(
     let rows = run.samples * params.pixels;
     let steps = params.steps;
     let column_tiles = (params.columns * 4u + COLUMNS - 1u) / COLUMNS;
-    let tile = linear_workgroup(group_id, group_count);
+    // Not by linear_workgroup: naga takes the results of functions for different in every invocation, and refuses
+    // matrices behind a branch on them.
+    let tile = group_id.y * group_count.x + group_id.x;
     let strip = tile % (column_tiles * params.groups);
     let group = strip / column_tiles;
     let first_column = (strip % column_tiles) * COLUMNS;
@@ -63,7 +62,7 @@ fn main(
     let subgroup_row = subgroup / SUBGROUP_COLUMNS;
     let subgroup_column = subgroup % SUBGROUP_COLUMNS;
 
-    // An invocation loads one of the eight words of a step of several rows, and several vectors of weights.
+    // An invocation loads one of the eight words of a step of several rows, and several eights of weights.
     let size = vec2<u32>(params.in_h, params.in_w);
     let padding = params.input_zero_points;
     let word = t % 8u;
@@ -94,13 +93,13 @@ fn main(
         for (var step = first; step < end; step++) {
             workgroupBarrier();
 #for i in ROW_LOADS
-            row_tile[(line + ${i}u * INVOCATIONS / 8u) * STRIDE + word] = halves(x${i});
+            row_tile[(line + ${i}u * INVOCATIONS / 8u) * STRIDE + word] = vec4<f16>(unpack4xI8(x${i}));
 #end
 #for i in COLUMN_LOADS
-            // Where there are more invocations than vectors the last ones write the same.
+            // Where there are more invocations than eights the last ones write the same.
             let to${i} = place${i} / 4u * STRIDE + place${i} % 4u * 2u;
-            column_tile[to${i}] = bitcast<vec4<f16>>(w${i}.xy);
-            column_tile[to${i} + 1u] = bitcast<vec4<f16>>(w${i}.zw);
+            column_tile[to${i}] = w${i}.low;
+            column_tile[to${i} + 1u] = w${i}.high;
 #end
             workgroupBarrier();
             if (step + 1u < steps) {

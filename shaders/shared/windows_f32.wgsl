@@ -48,10 +48,11 @@ struct Params {
 // Four channels of the window at a tap; 0 in the padding.
 fn gather(start: vec3<i32>, tap: vec4<i32>, size: vec2<u32>) -> vec4<f32> {
     let place = bitcast<vec3<u32>>(start + tap.xyz);
-    if (place.x >= size.x || place.y >= size.y) {
-        return vec4<f32>(0.0);
+    var quad = vec4<f32>(0.0);
+    if (place.x < size.x && place.y < size.y) {
+        quad = load_quad(place.z, bitcast<u32>(tap.w));
     }
-    return load_quad(place.z, bitcast<u32>(tap.w));
+    return quad;
 }
 
 // Adds the bias, applies the bounds, writes up to four channels of a pixel.

@@ -57,19 +57,18 @@ struct Params {
 // Four channels of the window at a tap; the zero point in the padding.
 fn gather(start: vec3<i32>, tap: vec4<i32>, size: vec2<u32>, padding: u32) -> u32 {
     let place = bitcast<vec3<u32>>(start + tap.xyz);
-    if (place.x >= size.x || place.y >= size.y) {
-        return padding;
-    }
-    let at = place.z / 4u;
-    let word = input[at];
-    if (ALIGNED) {
-        return word;
-    }
-    let lane = place.z % 4u;
-    var quad = word >> (8u * lane);
-    // The next word only where a channel that exists lies in it: it may be behind the end.
-    if (lane + bitcast<u32>(tap.w) > 4u) {
-        quad |= input[at + 1u] << (32u - 8u * lane);
+    var quad = padding;
+    if (place.x < size.x && place.y < size.y) {
+        let at = place.z / 4u;
+        quad = input[at];
+        if (!ALIGNED) {
+            let lane = place.z % 4u;
+            quad >>= 8u * lane;
+            // The next word only where a channel that exists lies in it: it may be behind the end.
+            if (lane + bitcast<u32>(tap.w) > 4u) {
+                quad |= input[at + 1u] << (32u - 8u * lane);
+            }
+        }
     }
     return quad;
 }

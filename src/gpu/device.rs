@@ -282,11 +282,6 @@ impl Gpu {
         &self.summary
     }
 
-    /// How it computes products, for people.
-    pub fn paths(&self) -> String {
-        self.paths.describe()
-    }
-
     pub(super) fn failed(&self, what: impl Into<String>) -> DeviceError {
         DeviceError::Failed {
             device: self.summary.name.clone(),
@@ -579,7 +574,10 @@ fn not_found(name: Option<&str>, adapters: &[wgpu::Adapter]) -> String {
 
 impl Device for Gpu {
     fn name(&self) -> String {
-        self.summary.name.clone()
+        match self.paths.describe() {
+            Some(how) => format!("{} ({how})", self.summary.name),
+            None => self.summary.name.clone(),
+        }
     }
 
     fn session<'a>(

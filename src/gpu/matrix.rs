@@ -107,7 +107,7 @@ impl Tile {
     pub fn defines(self, unit: Unit, numbers: Numbers) -> Vec<Define> {
         let (rows, columns) = (self.rows(unit), self.columns(unit));
         let invocations = self.invocations(unit);
-        // Vectors of 8 halves of a column in one step.
+        // Eights of a column in one step.
         let vectors = match numbers {
             Numbers::Int8 => 4,
             Numbers::Float => 8,
@@ -147,9 +147,9 @@ pub(super) fn choose(unit: Unit, numbers: Numbers, shape: &ConvShape) -> Option<
     (stored <= real.saturating_mul(8).saturating_add(1 << 20)).then_some(tile)
 }
 
-/// All definitions that a launch may come with.
+/// All definitions that a launch may come with, on all devices.
 #[cfg(test)]
-pub(super) fn all_defines() -> impl Iterator<Item = Vec<Define>> {
+pub(super) fn all_defines(numbers: Numbers) -> impl Iterator<Item = Vec<Define>> {
     let units = [8, 16].into_iter().flat_map(|size| {
         [8, 32, 64].map(|subgroup| Unit {
             size,
@@ -158,21 +158,11 @@ pub(super) fn all_defines() -> impl Iterator<Item = Vec<Define>> {
             memory: 48 << 10,
         })
     });
-    units.flat_map(|unit| {
-        TILES.into_iter().flat_map(move |(tile, _)| {
-            [
-                (Numbers::Int8, None),
-                (Numbers::Float, Some(("QUADS", 1))),
-                (Numbers::Float, Some(("SCALARS", 1))),
-            ]
-            .into_iter()
-            .filter(move |&(numbers, _)| tile.suits(unit, numbers))
-            .map(move |(numbers, more)| {
-                let mut defines = tile.defines(unit, numbers);
-                defines.extend(more);
-                defines
-            })
-        })
+    units.flat_map(move |unit| {
+        let tiles = TILES.into_iter().map(|(tile, _)| tile);
+        tiles
+            .filter(move |tile| tile.suits(unit, numbers))
+            .map(move |tile| tile.defines(unit, numbers))
     })
 }
 

@@ -57,17 +57,16 @@ pub(super) struct Paths {
 }
 
 impl Paths {
-    /// What runs, for people.
-    pub fn describe(self) -> String {
-        let units = |unit: Option<Unit>, otherwise: &str| match unit {
-            Some(Unit { size: n, .. }) => format!("matrix units {n}x{n}x{n}"),
-            None => otherwise.to_owned(),
+    /// What runs on matrix units, for people; `None` if nothing does.
+    pub fn describe(self) -> Option<String> {
+        let what = match (self.int8, self.float) {
+            (None, None) => return None,
+            (Some(_), Some(_)) => "int8 and float",
+            (Some(_), None) => "int8",
+            (None, Some(_)) => "float",
         };
-        format!(
-            "int8 by {}, float by {}",
-            units(self.int8, "dot4I8Packed"),
-            units(self.float, "f32")
-        )
+        let n = self.int8.or(self.float)?.size;
+        Some(format!("{what} on {n}x{n}x{n} matrix units"))
     }
 }
 

@@ -233,8 +233,16 @@ mod tests {
         let mut all = Vec::new();
         for (name, _) in KERNELS.iter().copied().flatten() {
             match *name {
-                "int8/conv_2d_matrix" | "f32/conv_2d_matrix" => {
-                    all.extend(matrix::all_defines().map(|defines| (*name, defines)));
+                "int8/conv_2d_matrix" => {
+                    let defines = matrix::all_defines(matrix::Numbers::Int8);
+                    all.extend(defines.map(|defines| (*name, defines)));
+                }
+                "f32/conv_2d_matrix" => {
+                    for defines in matrix::all_defines(matrix::Numbers::Float) {
+                        for input in ["QUADS", "SCALARS"] {
+                            all.push((*name, [defines.clone(), vec![(input, 1)]].concat()));
+                        }
+                    }
                 }
                 "f32/conv_2d" | "f32/conv_2d_scalar" => {
                     all.push((*name, vec![("GUARDED", 1)]));
