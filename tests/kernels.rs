@@ -556,7 +556,9 @@ fn rows_of_all_magnitudes_are_right() {
     let mut weights = random.f32s(units * depth);
     // Filters of different magnitudes.
     for (unit, filter) in weights.chunks_exact_mut(depth).enumerate() {
-        filter.iter_mut().for_each(|w| *w *= [1.0, 1e-6, 1e5][unit % 3]);
+        filter
+            .iter_mut()
+            .for_each(|w| *w *= [1.0, 1e-6, 1e5][unit % 3]);
     }
     type Make = fn(f32, usize) -> f32;
     let makes: [Make; 10] = [
@@ -674,15 +676,17 @@ fn int8_sums_beyond_floats_are_exact() {
     let mut random = Random(19);
     for (depth, units) in [(1031, 5), (4000, 70), (33_000, 2)] {
         let samples = 3;
-        let sign = |at: usize| if at % depth < depth / 2 { 127 } else { -127 };
-        // All of one sign, so that nothing cancels; and one that cancels from a distance.
+        let sign = |at: usize| {
+            let cancels = at / depth % 3 == 2 && at % depth < depth / 2;
+            if cancels { -1 } else { 1 }
+        };
+        // Of one sign, so that nothing cancels; some cancel from a distance.
         let weights: Vec<i8> = (0..units * depth)
-            .map(|at| if at / depth % 3 == 2 { sign(at) } else { 127 })
+            .map(|at| sign(at) * (120 + random.below(8) as i8))
             .collect();
         let x: Vec<i8> = (0..samples * depth)
             .map(|at| [127, -128, random.u32() as i8][at / depth])
             .collect();
-        let sum = 127 * 127 * depth as i32;
         let kernel = Kernel::ConvI8(ConvI8 {
             shape: ConvShape {
                 batch: 1,
@@ -703,9 +707,16 @@ fn int8_sums_beyond_floats_are_exact() {
                 group_in: depth as u32,
                 group_out: units as u32,
             },
-            weights,
             // The first sample comes out around 0 to the last bit.
-            bias: (0..units as i32).map(|unit| unit - 30 - sum).collect(),
+            bias: weights
+                .chunks_exact(depth)
+                .enumerate()
+                .map(|(unit, filter)| {
+                    let sum: i32 = filter.iter().map(|&w| 127 * i32::from(w)).sum();
+                    unit as i32 - 30 - sum
+                })
+                .collect(),
+            weights,
             multipliers: vec![
                 Multiplier {
                     mantissa: 1 << 30,
@@ -719,5 +730,38 @@ fn int8_sums_beyond_floats_are_exact() {
         });
         let program = program(kernel, (depth, DType::I8), &[(units, DType::I8, false)]);
         agree(&program, samples, &Values::I8(x), &devices);
+    }
+}
+
+/// Against double precision: what the tolerance says of two devices holds of each one.
+#[test]
+fn long_sums_of_floats_are_within_the_tolerance_of_the_truth() {
+    let mut random = Random(20);
+    let (rows, units) = (65, 20);
+    for (depth, positive) in [(64, false), (1152, true), (1152, false), (8192, true)] {
+        let weights = random.f32s(units * depth);
+        let mut x = random.f32s(rows * depth);
+        if positive {
+            x.iter_mut().for_each(|x| *x = x.abs());
+        }
+        let want: Vec<f64> = x
+            .chunks_exact(depth)
+            .flat_map(|row| {
+                weights.chunks_exact(depth).map(move |filter| {
+                    let pairs = row.iter().zip(filter);
+                    pairs.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+                })
+            })
+            .collect();
+        let largest = want.iter().fold(0.0, |m: f64, y| m.max(y.abs()));
+        let program = product(rows, depth, units, &weights);
+        let limit = f64::from(program.tolerance(1)) * largest;
+        for device in support::devices() {
+            let got = run(device.as_ref(), &program, 1, &Values::F32(x.clone()));
+            for (&a, b) in floats(&got).iter().zip(&want) {
+                let far = (f64::from(a) - b).abs();
+                assert!(far <= limit, "{depth}: {a} {b} on {}", device.name());
+            }
+        }
     }
 }

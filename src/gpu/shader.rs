@@ -256,7 +256,8 @@ mod tests {
 
     #[test]
     fn directives_nest_and_what_is_missing_is_named() {
-        let text = "#for i in N\n#for j in 2\n#if YES\na${i}_${j}\n#end\n#if NO\nb\n#end\n#end\n#end\nc";
+        let text =
+            "#for i in N\n#for j in 2\n#if YES\na${i}_${j}\n#end\n#if NO\nb\n#end\n#end\n#end\nc";
         let done = expand(text, &[("N", 2), ("2", 2), ("YES", 1), ("NO", 0)]).unwrap();
         assert_eq!(done, "a0_0\na0_1\na1_0\na1_1\nc\n");
         assert_eq!(expand("#if ANY\nx\n#end\n", &[]).unwrap(), "");
