@@ -140,7 +140,8 @@ fn agree(program: &Program, samples: usize, x: &Values, devices: &[Box<dyn Devic
             };
             assert_eq!(got.len(), want.len());
             let largest = want.iter().fold(1.0f32, |m, x| m.max(x.abs()));
-            let limit = program.tolerance(program.steps[0].outputs[i]) * largest;
+            let tolerance = program.tolerance(program.steps[0].outputs[i]);
+            let limit = device.tolerance() * tolerance * largest;
             for (at, (a, b)) in got.iter().zip(want).enumerate() {
                 if (a - b).is_nan() || (a - b).abs() > limit {
                     let place: String = place().chars().take(600).collect();
@@ -585,7 +586,7 @@ fn rows_of_all_magnitudes_are_right() {
     let want = run(&Cpu::definition(), &program, 1, &x);
     for device in &devices {
         let got = run(device.as_ref(), &program, 1, &x);
-        let tolerance = program.tolerance(1);
+        let tolerance = device.tolerance() * program.tolerance(1);
         for unit in 0..units {
             for row in 0..rows {
                 let at = row * units + unit;

@@ -3,7 +3,7 @@
 use super::paths::{self, Options, Paths};
 use super::session::GpuSession;
 use super::shader::{self, Define};
-use crate::kernel::{Device, DeviceError, Program, Session, SessionConfig};
+use crate::kernel::{Device, DeviceError, HALVES, Program, Session, SessionConfig};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -578,6 +578,10 @@ impl Device for Gpu {
             Some(how) => format!("{} ({how})", self.summary.name),
             None => self.summary.name.clone(),
         }
+    }
+
+    fn tolerance(&self) -> f32 {
+        self.paths.float.map_or(1.0, |_| HALVES)
     }
 
     fn session<'a>(

@@ -7,8 +7,8 @@ use super::device::Gpu;
 use super::matrix::Unit;
 use crate::graph::{Graph, Node, Op, Tensor};
 use crate::kernel::{
-    ConvF32, ConvI8, Device, DeviceError, Feed, Keep, Kernel, Program, SessionConfig, Statistics,
-    Step,
+    ConvF32, ConvI8, Device, DeviceError, Feed, HALVES, Keep, Kernel, Program, SessionConfig,
+    Statistics, Step,
 };
 use crate::num::{DType, Multiplier, Values};
 
@@ -200,8 +200,7 @@ pub(super) fn float_holds(gpu: &Gpu) -> Result<bool, DeviceError> {
         bias: vec![0.0; units],
         bounds: (f32::NEG_INFINITY, f32::INFINITY),
     });
-    // Twice what random products may differ by: the errors of sums that only grow do not cancel.
-    let tolerance = 2.0 * f64::from(kernel.tolerance());
+    let tolerance = f64::from(HALVES * kernel.tolerance());
     let Values::F32(got) = result(gpu, kernel, DType::F32, units * units, Values::F32(x))? else {
         return Ok(false);
     };
