@@ -647,9 +647,12 @@ fn bits_do_not_depend_on_tiles() {
     // Some rows that matrix units give up.
     x[7 * depth + 500] = 1e12;
     x[140 * depth..141 * depth].fill(1e-20);
-    let gpu = |device: &Box<dyn Device>| !device.name().contains("CPU");
-    for device in support::devices().iter().filter(|d| gpu(d)) {
+    for device in &support::devices() {
         let device = device.as_ref();
+        if device.name().contains("CPU") {
+            // Its product is that of a library.
+            continue;
+        }
         let x = Values::F32(x.clone());
         let all = run(device, &product(rows, depth, 200, &weights), 1, &x);
         for units in [3, 17, 40, 64, 100] {

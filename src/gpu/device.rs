@@ -54,13 +54,22 @@ pub struct AdapterSummary {
     pub cooperative_matrix: bool,
     /// Their matrices, as rows x columns x depth and types.
     pub matrices: String,
+    /// How products are computed if nothing else is asked for.
+    pub products: String,
     /// Smallest and largest number of invocations that run in step.
     pub subgroup_sizes: [u32; 2],
 }
 
-/// The adapters of this machine, the most capable first.
+/// The adapters of this machine, the most capable first. Opens each, to see how it computes.
 pub fn adapters() -> Vec<AdapterSummary> {
-    enumerate().iter().map(summarize).collect()
+    let opened = |adapter| match paths::open(adapter, &Options::default()) {
+        Ok(gpu) => gpu.summary,
+        Err(e) => AdapterSummary {
+            products: e.to_string(),
+            ..summarize(adapter)
+        },
+    };
+    enumerate().iter().map(opened).collect()
 }
 
 fn enumerate() -> Vec<wgpu::Adapter> {
@@ -102,24 +111,11 @@ fn summarize(adapter: &wgpu::Adapter) -> AdapterSummary {
         shader_f16: features.contains(wgpu::Features::SHADER_F16),
         shader_int64: features.contains(wgpu::Features::SHADER_INT64),
         timestamp_queries: features.contains(wgpu::Features::TIMESTAMP_QUERY),
-        matrices: matrices(adapter),
+        matrices: paths::matrices(adapter),
+        products: String::new(),
         subgroup_sizes: [info.subgroup_min_size, info.subgroup_max_size],
         cooperative_matrix: features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
     }
-}
-
-fn matrices(adapter: &wgpu::Adapter) -> String {
-    let all = adapter.cooperative_matrix_properties();
-    let names = all.iter().map(|p| {
-        let (m, n, k) = (p.m_size, p.n_size, p.k_size);
-        format!("{m}x{n}x{k} {:?} to {:?}", p.ab_type, p.cr_type)
-    });
-    let mut names: Vec<String> = names.collect();
-    names.dedup();
-    if names.is_empty() {
-        return "none".into();
-    }
-    names.join(", ")
 }
 
 /// The first thing that went wrong outside of an error scope.
@@ -191,51 +187,21 @@ impl Gpu {
         let Some(adapter) = found else {
             return Err(DeviceError::NotFound(not_found(name, &adapters)));
         };
-        let software = kind(&adapter.get_info()) == AdapterKind::Cpu;
-        let candidates = options.candidates(paths::unit(adapter), software);
-        let mut gpu = Gpu::prove(adapter, candidates)?;
-        // Errors of what was tried stay with the device that had them.
-        if gpu.paths != candidates && gpu.check().is_err() {
-            gpu = Gpu {
-                paths: gpu.paths,
-                ..Gpu::request(adapter, gpu.paths)?
-            };
-        }
+        let gpu = paths::open(adapter, options)?;
         match options.refusal(gpu.paths) {
             Some(why) => Err(gpu.failed(why)),
             None => Ok(gpu),
         }
     }
 
-    /// Opens an adapter and lets the candidates prove themselves.
-    fn prove(adapter: &wgpu::Adapter, candidates: Paths) -> Result<Gpu, DeviceError> {
-        let mut gpu = Gpu::request(adapter, candidates)?;
-        let mut proved = Paths::default();
-        // A pipeline that is refused is an answer as well.
-        if candidates.int8.is_some() {
-            gpu.paths.int8 = candidates.int8;
-            proved.int8 = candidates
-                .int8
-                .filter(|_| paths::int8_holds(&gpu).unwrap_or(false));
-        }
-        if candidates.float.is_some() && gpu.check().is_ok() {
-            gpu.paths.float = candidates.float;
-            proved.float = candidates
-                .float
-                .filter(|_| paths::float_holds(&gpu).unwrap_or(false));
-        }
-        gpu.paths = proved;
-        Ok(gpu)
-    }
-
     /// Opens an adapter with what these paths need; none is taken yet.
-    fn request(adapter: &wgpu::Adapter, paths: Paths) -> Result<Gpu, DeviceError> {
+    pub(super) fn request(adapter: &wgpu::Adapter, paths: Paths) -> Result<Gpu, DeviceError> {
         let summary = summarize(adapter);
         let limits = adapter.limits();
         let (required_features, experimental_features) = if paths == Paths::default() {
             Default::default()
         } else {
-            (paths::features(), experimental())
+            (paths::features(), paths::experimental())
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("zeropoint"),
@@ -280,6 +246,11 @@ impl Gpu {
     /// What was opened.
     pub fn summary(&self) -> &AdapterSummary {
         &self.summary
+    }
+
+    /// Completes the summary once the paths are known.
+    pub(super) fn describe_products(&mut self) {
+        self.summary.products = self.paths.products();
     }
 
     pub(super) fn failed(&self, what: impl Into<String>) -> DeviceError {
@@ -543,16 +514,6 @@ impl Gpu {
         *staging = Some(target);
         Ok(values)
     }
-}
-
-/// The permission to use experimental features.
-#[allow(unsafe_code, reason = "the one token wgpu asks for")]
-fn experimental() -> wgpu::ExperimentalFeatures {
-    // SAFETY: the token acknowledges that wgpu's validation of cooperative matrices may have holes, through which a
-    // shader could do what is undefined. Only shaders of this crate use them: their matrices are loaded from and stored
-    // to workgroup arrays only, at places that constants keep inside (`matrix::Tile` sizes the arrays), in control flow
-    // that is uniform, and each is validated by a test.
-    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
 /// What to say, and to advise, where no adapter fits.

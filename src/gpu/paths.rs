@@ -57,6 +57,19 @@ pub(super) struct Paths {
 }
 
 impl Paths {
+    /// How all products are computed, for people.
+    pub fn products(self) -> String {
+        let units = |unit: Option<Unit>, otherwise: &str| match unit {
+            Some(Unit { size: n, .. }) => format!("{n}x{n}x{n} matrix units"),
+            None => otherwise.to_owned(),
+        };
+        format!(
+            "int8 by {}, float by {}",
+            units(self.int8, "dot4I8Packed"),
+            units(self.float, "f32")
+        )
+    }
+
     /// What runs on matrix units, for people; `None` if nothing does.
     pub fn describe(self) -> Option<String> {
         let what = match (self.int8, self.float) {
@@ -101,6 +114,31 @@ pub(super) fn features() -> wgpu::Features {
         | wgpu::Features::SUBGROUP
 }
 
+/// The permission to use experimental features.
+#[allow(unsafe_code, reason = "the one token wgpu asks for")]
+pub(super) fn experimental() -> wgpu::ExperimentalFeatures {
+    // SAFETY: the token acknowledges that wgpu's validation of cooperative matrices may have holes, through which a
+    // shader could do what is undefined. Only shaders of this crate use them: their matrices are loaded from and stored
+    // to workgroup arrays only, at places that constants keep inside (`matrix::Tile` sizes the arrays), in control flow
+    // that is uniform, and each is validated by a test.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
+}
+
+/// The matrices of an adapter, for people.
+pub(super) fn matrices(adapter: &wgpu::Adapter) -> String {
+    let all = adapter.cooperative_matrix_properties();
+    let names = all.iter().map(|p| {
+        let (m, n, k) = (p.m_size, p.n_size, p.k_size);
+        format!("{m}x{n}x{k} {:?} to {:?}", p.ab_type, p.cr_type)
+    });
+    let mut names: Vec<String> = names.collect();
+    names.dedup();
+    if names.is_empty() {
+        return "none".into();
+    }
+    names.join(", ")
+}
+
 impl Options {
     /// The paths that need a proof.
     pub(super) fn candidates(&self, unit: Option<Unit>, software: bool) -> Paths {
@@ -130,6 +168,53 @@ impl Options {
         }
         None
     }
+}
+
+/// Opens an adapter and takes the paths that prove themselves on it.
+///
+/// # Errors
+/// If the driver refuses.
+pub(super) fn open(adapter: &wgpu::Adapter, options: &Options) -> Result<Gpu, DeviceError> {
+    let software = adapter.get_info().device_type == wgpu::DeviceType::Cpu;
+    let candidates = options.candidates(unit(adapter), software);
+    let mut gpu = match Gpu::request(adapter, candidates) {
+        // It may refuse only the features.
+        Err(_) if candidates != Paths::default() => Gpu::request(adapter, Paths::default())?,
+        Err(e) => return Err(e),
+        Ok(mut gpu) => {
+            let proved = prove(&mut gpu, candidates);
+            // Errors of what was tried stay with the device that had them.
+            if gpu.check().is_err() {
+                gpu = Gpu::request(adapter, proved)?;
+            }
+            gpu.paths = proved;
+            gpu
+        }
+    };
+    gpu.describe_products();
+    Ok(gpu)
+}
+
+/// The candidates that hold what they promise. A shader that is refused is an answer as well.
+fn prove(gpu: &mut Gpu, candidates: Paths) -> Paths {
+    let mut proved = Paths::default();
+    if candidates.int8.is_some() {
+        gpu.paths = Paths {
+            float: None,
+            ..candidates
+        };
+        proved.int8 = candidates.int8.filter(|_| int8_holds(gpu).unwrap_or(false));
+    }
+    if candidates.float.is_some() && gpu.check().is_ok() {
+        gpu.paths = Paths {
+            int8: None,
+            ..candidates
+        };
+        proved.float = candidates
+            .float
+            .filter(|_| float_holds(gpu).unwrap_or(false));
+    }
+    proved
 }
 
 /// Whether int8 products on the paths of `gpu` are those of the host, bit for bit.

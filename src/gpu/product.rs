@@ -8,12 +8,55 @@
 use super::launch::{Binding, Launch, Params};
 use super::matrix::{self, Numbers};
 use super::paths::Paths;
+use super::shader::Define;
 use crate::kernel::{ConvShape, FullyConnectedI8};
 use crate::num::Multiplier;
 use std::collections::HashMap;
 
-/// Rows and columns of the tile that a workgroup makes.
-const TILE: usize = 64;
+/// The tile of a workgroup of 64 invocations, without matrix units: `across` invocations side by side, each with 8 rows
+/// and `own` quads of columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tile {
+    across: u32,
+    own: u32,
+}
+
+/// 64 × 64, 128 × 32 and 128 × 16. The bits of a result do not depend on the choice.
+pub(super) const TILES: [Tile; 3] = [
+    Tile { across: 8, own: 2 },
+    Tile { across: 4, own: 2 },
+    Tile { across: 4, own: 1 },
+];
+
+impl Tile {
+    /// THE choice: the narrower, the more often rows are loaded.
+    fn choose(shape: &ConvShape) -> Tile {
+        let per_column = [10, 12, 16];
+        let cost = |(tile, per): &(Tile, u64)| {
+            u64::from(shape.group_out).next_multiple_of(tile.columns()) * per
+        };
+        let all = TILES.into_iter().zip(per_column);
+        all.min_by_key(cost).map_or(TILES[0], |(tile, _)| tile)
+    }
+
+    fn columns(self) -> u64 {
+        u64::from(self.across * self.own * 4)
+    }
+
+    fn rows(self) -> usize {
+        (64 / self.across * 8) as usize
+    }
+
+    /// What the shaders are written for.
+    pub fn defines(self) -> Vec<Define> {
+        vec![
+            ("ACROSS", self.across),
+            ("OWN", self.own),
+            ("ROW_ITEMS", 8 / self.across),
+            ("COLUMN_ITEMS", self.across * self.own / 4),
+        ]
+    }
+}
 
 /// A float product.
 pub(super) struct ProductF32<'a> {
@@ -418,11 +461,14 @@ fn params(shape: &ConvShape, in_stride: u32) -> Params {
 }
 
 fn launch(shader: &'static str, shape: &ConvShape, bindings: Vec<Binding>) -> Launch {
-    let pixels = shape.pixels();
-    let strips = groups(shape) as usize * (shape.group_out as usize).div_ceil(TILE);
-    Launch::groups(shader, bindings, move |samples| {
-        (samples * pixels).div_ceil(TILE) * strips
-    })
+    let tile = Tile::choose(shape);
+    let (pixels, rows) = (shape.pixels(), tile.rows());
+    let strips = groups(shape) as usize * shape.group_out.div_ceil(tile.columns() as u32) as usize;
+    let mut launch = Launch::groups(shader, bindings, move |samples| {
+        (samples * pixels).div_ceil(rows) * strips
+    });
+    launch.defines = tile.defines();
+    launch
 }
 
 /// For each quad of k: vertical and horizontal distance, distance in elements, channels that exist.

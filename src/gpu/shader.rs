@@ -1,7 +1,7 @@
 //! The embedded WGSL and its preprocessor. Directives stand on lines of their own:
 //!
 //! - `#import shared/name` is replaced by the named file, once in each shader; imported files may import.
-//! - `#for i in COUNT` … `#end` is repeated for i = 0 … COUNT − 1: matrices of the matrix units can only be named.
+//! - `#for i in COUNT` … `#end` is repeated for i = 0 … COUNT − 1, a name or a number: matrices of the matrix units can only be named.
 //! - `#if NAME` … `#end` is kept where NAME is defined and not 0.
 //!
 //! `${NAME}` is replaced by the value of a definition or of a `#for`. Definitions come with the launch, for what WGSL's
@@ -173,6 +173,9 @@ fn substitute(line: &str, names: &Names, out: &mut String) -> Result<(), String>
 }
 
 fn value(names: &Names, name: &str) -> Result<u32, String> {
+    if let Ok(number) = name.parse() {
+        return Ok(number);
+    }
     let known = names.iter().rev().find(|(n, _)| n == name);
     known
         .map(|&(_, v)| v)
@@ -182,7 +185,7 @@ fn value(names: &Names, name: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::matrix;
+    use crate::gpu::{matrix, product};
 
     /// naga reads WGSL without a device: no shader that is shipped can fail to parse or to type-check.
     #[test]
@@ -213,8 +216,10 @@ mod tests {
                 .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&text)));
             // What the writer refuses it refuses by a panic.
             if matrix {
-                let mut options = naga::back::spv::Options::default();
-                options.lang_version = (1, 6);
+                let options = naga::back::spv::Options {
+                    lang_version: (1, 6),
+                    ..Default::default()
+                };
                 let overrides = Default::default();
                 let (module, info) = naga::back::pipeline_constants::process_overrides(
                     &module,
@@ -244,9 +249,12 @@ mod tests {
                         }
                     }
                 }
-                "f32/conv_2d" | "f32/conv_2d_scalar" => {
-                    all.push((*name, vec![("GUARDED", 1)]));
-                    all.push((*name, Vec::new()));
+                "int8/conv_2d" | "f32/conv_2d" | "f32/conv_2d_scalar" => {
+                    for tile in product::TILES {
+                        all.push((*name, tile.defines()));
+                        let guarded = [tile.defines(), vec![("GUARDED", 1)]].concat();
+                        all.push((*name, guarded));
+                    }
                 }
                 _ => all.push((*name, Vec::new())),
             }
@@ -258,7 +266,7 @@ mod tests {
     fn directives_nest_and_what_is_missing_is_named() {
         let text =
             "#for i in N\n#for j in 2\n#if YES\na${i}_${j}\n#end\n#if NO\nb\n#end\n#end\n#end\nc";
-        let done = expand(text, &[("N", 2), ("2", 2), ("YES", 1), ("NO", 0)]).unwrap();
+        let done = expand(text, &[("N", 2), ("YES", 1), ("NO", 0)]).unwrap();
         assert_eq!(done, "a0_0\na0_1\na1_0\na1_1\nc\n");
         assert_eq!(expand("#if ANY\nx\n#end\n", &[]).unwrap(), "");
         for (bad, what) in [

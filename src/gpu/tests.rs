@@ -528,7 +528,7 @@ fn a_lost_device_is_an_error_and_no_panic() {
 fn adapters_are_listed_with_what_was_opened() {
     let Some(gpu) = gpu() else { return };
     let all = super::adapters();
-    assert!(all.iter().any(|a| a.name == gpu.name()));
+    assert!(all.iter().any(|a| a.name == gpu.summary().name));
     let software = gpu.summary().kind == super::AdapterKind::Cpu;
     assert_eq!(gpu.is_software(), software);
     let part: String = gpu.name().chars().take(5).collect();
