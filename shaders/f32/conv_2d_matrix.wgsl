@@ -7,7 +7,8 @@
 // the guarded variant of f32/conv_2d. All this depends on the row alone.
 //
 // A workgroup is a grid of subgroups, a subgroup makes a grid of fragments, a fragment is one matrix of SIZE x SIZE; k
-// advances in steps of 32. After 8 steps the sums of the units, which may truncate, are added to sums that are rounded.
+// advances in steps of 32. In long sums (PIECES) those of 8 steps, in which the units may truncate, are added to one that
+// is rounded.
 enable f16;
 enable wgpu_cooperative_matrix;
 #import shared/windows_f32
@@ -142,17 +143,15 @@ fn main(
 #end
 #for i in FRAGMENT_ROWS
 #for j in FRAGMENT_COLUMNS
+    var high${i}_${j}: coop_mat${SIZE}x${SIZE}<f32, C>;
+    var low${i}_${j}: coop_mat${SIZE}x${SIZE}<f32, C>;
+#if PIECES
     var sum${i}_${j}: coop_mat${SIZE}x${SIZE}<f32, C>;
+#end
 #end
 #end
 
     for (var first = 0u; first < steps; first += PIECE) {
-#for i in FRAGMENT_ROWS
-#for j in FRAGMENT_COLUMNS
-        var high${i}_${j} = coop_mat${SIZE}x${SIZE}<f32, C>();
-        var low${i}_${j} = coop_mat${SIZE}x${SIZE}<f32, C>();
-#end
-#end
         let end = min(first + PIECE, steps);
         for (var step = first; step < end; step++) {
             workgroupBarrier();
@@ -199,9 +198,12 @@ fn main(
 #end
 #end
         }
+#if PIECES
 #for i in FRAGMENT_ROWS
 #for j in FRAGMENT_COLUMNS
-        sum${i}_${j} = sum${i}_${j} + (high${i}_${j} + low${i}_${j} * 0.00048828125);
+        sum${i}_${j} = sum${i}_${j} + high${i}_${j};
+        high${i}_${j} = coop_mat${SIZE}x${SIZE}<f32, C>();
+#end
 #end
 #end
     }
@@ -224,7 +226,10 @@ fn main(
 #for i in FRAGMENT_ROWS
 #for j in FRAGMENT_COLUMNS
     workgroupBarrier();
-    let done${i}_${j} = sum${i}_${j};
+#if PIECES
+    high${i}_${j} = sum${i}_${j};
+#end
+    let done${i}_${j} = high${i}_${j} + low${i}_${j} * 0.00048828125;
     coopStoreT(done${i}_${j}, &sums[sum_at], sum_stride);
     workgroupBarrier();
     for (var at = t; at < SUBGROUP_ROWS * SIZE * SUM_STRIDE; at += INVOCATIONS) {

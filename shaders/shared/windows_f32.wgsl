@@ -1,7 +1,8 @@
 // What float products read and write, see shared/windows.
 //
 // The importing shader declares the input and `load_quad(element, count)`: four channels from there on, of which
-// `count` exist. GUARDED: only rows that the matrix units gave up are computed.
+// `count` exist. OUTPUT_QUADS or OUTPUT_SCALARS: whether channels are written by fours. GUARDED: only rows that the
+// matrix units gave up are computed.
 #import shared/windows
 
 struct Params {
@@ -39,7 +40,12 @@ struct Params {
 @group(0) @binding(2) var<storage, read> taps: array<vec4<i32>>;
 // [group][columns]
 @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
+#if OUTPUT_QUADS
+@group(0) @binding(6) var<storage, read_write> output: array<vec4<f32>>;
+#end
+#if OUTPUT_SCALARS
 @group(0) @binding(6) var<storage, read_write> output: array<f32>;
+#end
 #if GUARDED
 // [row][group]: whether the matrix units gave it up.
 @group(0) @binding(7) var<storage, read> given_up: array<u32>;
@@ -73,6 +79,10 @@ fn store(row: u32, rows: u32, group: u32, column: u32, sum: vec4<f32>) {
         y = select(y, vec4<f32>(params.high), y > vec4<f32>(params.high));
     }
     let at = row * params.out_c + group * params.group_out + column * 4u;
+#if OUTPUT_QUADS
+    output[at / 4u] = y;
+#end
+#if OUTPUT_SCALARS
     let count = params.group_out - column * 4u;
     output[at] = y.x;
     if (count > 1u) {
@@ -84,4 +94,5 @@ fn store(row: u32, rows: u32, group: u32, column: u32, sum: vec4<f32>) {
     if (count > 3u) {
         output[at + 3u] = y.w;
     }
+#end
 }

@@ -2,7 +2,7 @@
 //! `shaders/int8/conv_2d_matrix.wgsl` and `shaders/f32/conv_2d_matrix.wgsl` say how and why the results are right.
 //!
 //! The bits of a result do not depend on the tile: every element is summed in steps of 32 k, inside a step matrix by
-//! matrix, and (float) in pieces of 8 steps, whatever tile it lies in. So tiles may be chosen for speed alone.
+//! matrix, and in long sums of floats in pieces of 8 steps, whatever tile it lies in. So tiles may be chosen for speed alone.
 
 use super::launch::{Binding, Params};
 use super::shader::Define;
@@ -13,6 +13,9 @@ use half::f16;
 const STEP: usize = 32;
 /// Sums below this are exact in f32.
 const EXACT: u32 = 1 << 24;
+/// Steps of a float sum above which it is cut into pieces of 8. One sum more costs registers; below, the truncation of
+/// the units stays a fraction of the tolerance.
+const LONG: usize = 64;
 /// Pieces that are exact whatever the weights: 31 · 32 · 128 · 128 < 2²⁴.
 const SAFE_STEPS: usize = 31;
 
@@ -194,6 +197,11 @@ pub(super) fn workgroups(
     let (pixels, rows) = (shape.pixels(), tile.rows(unit) as usize);
     let strips = groups(shape) * padded(shape, tile, unit) / tile.columns(unit) as usize;
     move |samples| (samples * pixels).div_ceil(rows) * strips
+}
+
+/// Whether a float sum is cut into pieces.
+pub(super) fn in_pieces(shape: &ConvShape) -> bool {
+    steps(shape) > LONG
 }
 
 /// Appends taps outside of every input up to whole steps.

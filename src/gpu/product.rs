@@ -108,7 +108,7 @@ pub(super) struct Io {
 pub(super) struct Variant {
     /// Four input channels lie in one vec4 or word.
     pub quads: bool,
-    /// Four output channels lie in one word (int8).
+    /// Four output channels lie in one word (int8) or vec4.
     pub packed: bool,
 }
 
@@ -185,18 +185,15 @@ impl ProductF32<'_> {
         } else {
             "f32/conv_2d_scalar"
         };
-        launch(
-            shader,
-            shape,
-            vec![
-                self.params(io.in_stride),
-                taps(shape).binding(),
-                Binding::Constant(weights),
-                Params::default().f32(self.padded_bias()).binding(),
-                io.input,
-                io.output,
-            ],
-        )
+        let bindings = vec![
+            self.params(io.in_stride),
+            taps(shape).binding(),
+            Binding::Constant(weights),
+            Params::default().f32(self.padded_bias()).binding(),
+            io.input,
+            io.output,
+        ];
+        launch(shader, shape, bindings).define(output(shape), 1)
     }
 
     /// The launch on matrix units, if the device has them and they fit the product.
@@ -229,7 +226,9 @@ impl ProductF32<'_> {
         };
         let mut launch = Launch::groups("f32/conv_2d_matrix", bindings, workgroups);
         launch.defines = tile.defines(unit, Numbers::Float);
-        Some(launch.define(input, 1))
+        let pieces = matrix::in_pieces(shape);
+        let launch = launch.define(input, 1).define(output(shape), 1);
+        Some(launch.define("PIECES", u32::from(pieces)))
     }
 
     fn params(&self, in_stride: u32) -> Binding {
@@ -458,6 +457,15 @@ fn params(shape: &ConvShape, in_stride: u32) -> Params {
         shape.group_out.div_ceil(4),
         groups(shape),
     ])
+}
+
+/// How float channels are written.
+fn output(shape: &ConvShape) -> &'static str {
+    if variant(shape).packed {
+        "OUTPUT_QUADS"
+    } else {
+        "OUTPUT_SCALARS"
+    }
 }
 
 fn launch(shader: &'static str, shape: &ConvShape, bindings: Vec<Binding>) -> Launch {

@@ -233,6 +233,9 @@ mod tests {
         }
     }
 
+    const INPUTS: [&str; 2] = ["QUADS", "SCALARS"];
+    const OUTPUTS: [&str; 2] = ["OUTPUT_QUADS", "OUTPUT_SCALARS"];
+
     /// Every kernel with every set of definitions that a launch may come with.
     fn variants() -> Vec<(&'static str, Vec<Define>)> {
         let mut all = Vec::new();
@@ -244,16 +247,25 @@ mod tests {
                 }
                 "f32/conv_2d_matrix" => {
                     for defines in matrix::all_defines(matrix::Numbers::Float) {
-                        for input in ["QUADS", "SCALARS"] {
-                            all.push((*name, [defines.clone(), vec![(input, 1)]].concat()));
+                        for (input, output) in INPUTS.into_iter().zip(OUTPUTS) {
+                            for pieces in [0, 1] {
+                                let more = vec![(input, 1), (output, 1), ("PIECES", pieces)];
+                                all.push((*name, [defines.clone(), more].concat()));
+                            }
                         }
                     }
                 }
-                "int8/conv_2d" | "f32/conv_2d" | "f32/conv_2d_scalar" => {
+                "int8/conv_2d" => {
+                    all.extend(product::TILES.map(|tile| (*name, tile.defines())));
+                }
+                "f32/conv_2d" | "f32/conv_2d_scalar" => {
                     for tile in product::TILES {
-                        all.push((*name, tile.defines()));
-                        let guarded = [tile.defines(), vec![("GUARDED", 1)]].concat();
-                        all.push((*name, guarded));
+                        for output in OUTPUTS {
+                            for guarded in [0, 1] {
+                                let more = vec![(output, 1), ("GUARDED", guarded)];
+                                all.push((*name, [tile.defines(), more].concat()));
+                            }
+                        }
                     }
                 }
                 _ => all.push((*name, Vec::new())),

@@ -1,6 +1,7 @@
 //! The room on whatever adapter is there, against the host: shared integer functions, and sessions against the CPU.
 
 use super::Gpu;
+use super::paths::{self, FloatPath, Int8Path, Options};
 use super::shader::expand;
 use crate::cpu::Cpu;
 use crate::graph::{Activation, Graph, Node, Op, Quantization, Tensor, TensorId};
@@ -533,4 +534,47 @@ fn adapters_are_listed_with_what_was_opened() {
     assert_eq!(gpu.is_software(), software);
     let part: String = gpu.name().chars().take(5).collect();
     assert!(Gpu::open(Some(&part.to_uppercase())).is_ok());
+}
+
+/// The demands on matrix units are met by the ways they replace: a proof that fails is their fault.
+#[test]
+fn proofs_hold_without_matrix_units() {
+    if gpu().is_none() {
+        return;
+    }
+    let plain = Options {
+        int8: Int8Path::Dot,
+        float: FloatPath::Exact,
+        ..Options::default()
+    };
+    let gpu = Gpu::open_with(&plain).unwrap();
+    assert_eq!(gpu.paths, paths::Paths::default());
+    assert!(paths::int8_holds(&gpu).unwrap());
+    assert!(paths::float_holds(&gpu).unwrap());
+}
+
+#[test]
+fn matrix_units_are_used_as_asked_or_refused() {
+    if gpu().is_none() {
+        return;
+    }
+    for (int8, float, option) in [
+        (Int8Path::Matrix, FloatPath::Exact, "--int8-path"),
+        (Int8Path::Dot, FloatPath::Fast, "--float"),
+    ] {
+        let options = Options {
+            adapter: None,
+            int8,
+            float,
+        };
+        match Gpu::open_with(&options) {
+            Ok(gpu) => {
+                assert_eq!(gpu.paths.int8.is_some(), int8 == Int8Path::Matrix);
+                assert_eq!(gpu.paths.float.is_some(), float == FloatPath::Fast);
+                assert!(gpu.name().contains("matrix units"), "{}", gpu.name());
+                assert!(gpu.summary().products.contains("matrix units"));
+            }
+            Err(error) => assert!(error.to_string().contains(option), "{error}"),
+        }
+    }
 }
