@@ -427,7 +427,8 @@ impl Gpu {
                 entry_point: Some("main"),
                 compilation_options: wgpu::PipelineCompilationOptions {
                     constants,
-                    ..Default::default()
+                    // Theirs is large, and written before it is read.
+                    zero_initialize_workgroup_memory: !name.ends_with("_matrix"),
                 },
                 cache: None,
             });
