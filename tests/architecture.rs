@@ -22,7 +22,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("calibrate", &["data", "graph", "kernel", "num", "stream"]),
     ("quantize", &["graph", "model", "num"]),
     // Result structs, and of the graph only the rows of the support table.
-    ("report", &["evaluate", "graph", "model", "num"]),
+    ("report", &["evaluate", "graph", "kernel", "model", "num"]),
 ];
 
 /// Written by planus from the schema.

@@ -1,6 +1,7 @@
 //! Commands, one file each. stdout is data, stderr is progress; exit codes are 0 ok, 1 a check failed, 2 usage or input,
 //! 3 device.
 
+mod calibrate;
 mod devices;
 mod evaluate;
 mod failure;
@@ -39,6 +40,8 @@ Exit codes: 0 ok, 1 a check failed, 2 wrong usage or input, 3 device.";
 enum Command {
     /// Make a full-integer int8 model from a float model and representative data
     Quantize(quantize::Arguments),
+    /// Gather ranges and histograms of every float tensor over representative data; --profile shows where time goes
+    Calibrate(calibrate::Arguments),
     /// Run a model over data and save its outputs
     Run(run::Arguments),
     /// Score classifiers against labels, several models side by side
@@ -57,6 +60,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Quantize(a) => quantize::run(&a),
+        Command::Calibrate(a) => calibrate::run(&a),
         Command::Run(a) => run::run(&a),
         Command::Evaluate(a) => evaluate::run(&a),
         Command::Verify(a) => verify::run(&a),

@@ -43,6 +43,24 @@ pub fn check_place(to: &Path, inputs: &[&Path]) -> Result<(), Failure> {
     }
 }
 
+/// Writes a file that is there whole or not at all: beside its place first, then renamed.
+pub fn write_whole(to: &Path, text: &str) -> Result<(), Failure> {
+    let write = || -> std::io::Result<()> {
+        let folder = to.parent().filter(|f| !f.as_os_str().is_empty());
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".zeropoint-").suffix(".tmp");
+        // A temporary file is private by default; the finished one has the usual permissions.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(to)?;
+        Ok(())
+    };
+    write().map_err(|e| Failure::Input(format!("{}: {e}", to.display())))
+}
+
 /// A remark for people, on stderr.
 pub fn note(text: &str) {
     eprintln!("{text}");

@@ -13,11 +13,13 @@ mod lstm;
 mod math;
 mod mean;
 mod quantize;
+mod roofline;
 mod session;
 mod softmax;
+mod statistics;
 mod strided_slice;
 
-use crate::kernel::{Device, DeviceError, Program, Session, SessionConfig};
+use crate::kernel::{Device, DeviceError, Program, Roofline, Session, SessionConfig};
 
 /// The processor of this machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,5 +57,9 @@ impl Device for Cpu {
         Ok(Box::new(session::CpuSession::new(
             program, config, self.plain,
         )?))
+    }
+
+    fn roofline(&self) -> Option<Roofline> {
+        Some(roofline::measure())
     }
 }

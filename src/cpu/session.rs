@@ -3,13 +3,17 @@
 use super::conv::{self, FastConvI8};
 use super::fully_connected::{self, FastFullyConnectedI8};
 use super::lstm::{self, FastLstmI8};
+use super::statistics::{Gathered, Tables, range_of};
 use super::{add, mean, quantize, softmax, strided_slice};
 use crate::graph::TensorId;
 use crate::kernel::{
-    DeviceError, Feed, Keep, Kernel, Program, Range, Session, SessionConfig, Statistics, Step,
+    DeviceError, Feed, Keep, Kernel, Profile, Program, Range, Session, SessionConfig, Statistics,
+    Step,
 };
-use crate::num::Values;
+use crate::num::{Histogram, Values};
 use rayon::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// Activations a thread holds at once, in bytes: enough rows for the products, little enough for a small machine.
 const CHUNK_BYTES: usize = 48 << 20;
@@ -36,7 +40,9 @@ pub(super) struct CpuSession<'a> {
     kept: Vec<bool>,
     /// For each tensor, the step after which it is dead.
     last_use: Vec<usize>,
-    ranges: Option<Vec<Range>>,
+    gathered: Gathered,
+    /// Nanoseconds of feeding, then of each step's kernel and of its statistics.
+    profile: Option<Vec<AtomicU64>>,
     /// Samples of one chunk.
     chunk: usize,
     /// Chunks computed at once.
@@ -98,8 +104,11 @@ impl<'a> CpuSession<'a> {
             plain,
             kept,
             last_use,
-            ranges: (config.statistics >= Statistics::Ranges)
-                .then(|| vec![Range::EMPTY; graph.tensors.len()]),
+            gathered: Gathered::new(config.statistics, graph.tensors.len()),
+            profile: config.profile.then(|| {
+                let places = 1 + 2 * program.steps.len();
+                (0..places).map(|_| AtomicU64::new(0)).collect()
+            }),
             chunk,
             threads,
             batch: config.batch.unwrap_or(chunk * threads).max(1),
@@ -110,9 +119,10 @@ impl<'a> CpuSession<'a> {
     /// Takes samples `first..first + samples` through the graph.
     fn chunk(&self, first: usize, samples: usize, inputs: &[Values]) -> Chunk {
         let graph = &self.program.graph;
+        let clock = self.clock();
         let mut chunk = Chunk {
+            tables: Tables::new(),
             values: graph.tensors.iter().map(|_| None).collect(),
-            ranges: self.ranges.as_ref().map(|r| vec![Range::EMPTY; r.len()]),
         };
         for ((&id, feed), values) in graph.inputs.iter().zip(&self.feeds).zip(inputs) {
             let n = graph.elements(id);
@@ -127,10 +137,17 @@ impl<'a> CpuSession<'a> {
                 ),
                 (_, value) => value,
             };
-            chunk.set(id, value);
+            chunk.values[id] = Some(value);
+            self.see_tensor(id, &mut chunk);
         }
+        self.took(0, clock);
         for (i, step) in self.program.steps.iter().enumerate() {
+            let clock = self.clock();
             self.step(i, step, samples, &mut chunk);
+            self.took(1 + 2 * i, clock);
+            let clock = self.clock();
+            self.see_tensor(step.outputs[0], &mut chunk);
+            self.took(2 + 2 * i, clock);
             for &id in step.inputs.iter().chain(&step.outputs) {
                 if self.last_use[id] == i && !self.kept[id] {
                     chunk.values[id] = None;
@@ -185,14 +202,12 @@ impl<'a> CpuSession<'a> {
                         hidden: &mut hidden,
                         cell: &mut cell,
                     };
-                    let range = lstm::f32(k, f32s(x(0)), &mut out);
                     // The ranges of the states are those of all steps.
-                    if let Some(ranges) = &mut chunk.ranges {
-                        for (id, range) in [(1, range_of(&y)), (2, range)] {
-                            let id = step.outputs[id];
-                            ranges[id] = ranges[id].merge(range);
-                        }
-                    }
+                    let cells = step.outputs[2];
+                    lstm::f32(k, f32s(x(0)), &mut out, |cell| {
+                        self.see(cells, cell, &mut chunk.tables);
+                    });
+                    self.see(step.outputs[1], &y, &mut chunk.tables);
                     chunk.values[step.outputs[1]] = Some(Values::F32(hidden));
                     chunk.values[step.outputs[2]] = Some(Values::F32(cell));
                     Values::F32(y)
@@ -210,8 +225,8 @@ impl<'a> CpuSession<'a> {
                         Fast::Lstm(fast) => fast.run(k, i8s(x(0)), &mut out),
                         _ => lstm::i8(k, i8s(x(0)), &mut out),
                     }
-                    chunk.set(step.outputs[1], Values::I8(hidden));
-                    chunk.set(step.outputs[2], Values::I16(cell));
+                    chunk.values[step.outputs[1]] = Some(Values::I8(hidden));
+                    chunk.values[step.outputs[2]] = Some(Values::I16(cell));
                     Values::I8(y)
                 }
                 (Kernel::AddF32(k), _) => new_f32(n, |y| {
@@ -250,68 +265,40 @@ impl<'a> CpuSession<'a> {
                 (Kernel::Dequantize(k), _) => quantize::dequantize(k, x(0).bytes()),
             }
         };
-        chunk.set(output, value);
+        chunk.values[output] = Some(value);
+    }
+
+    /// Statistics of a tensor that has just been computed, if it is float.
+    fn see_tensor(&self, id: TensorId, chunk: &mut Chunk) {
+        if let Some(Values::F32(values)) = &chunk.values[id] {
+            self.see(id, values, &mut chunk.tables);
+        }
+    }
+
+    fn see(&self, id: TensorId, values: &[f32], tables: &mut Tables) {
+        if self.gathered.level() > Statistics::Nothing {
+            self.gathered.see(id, values, range_of(values), tables);
+        }
+    }
+
+    /// Starts to measure, if a profile is wanted.
+    fn clock(&self) -> Option<Instant> {
+        self.profile.as_ref().map(|_| Instant::now())
+    }
+
+    /// Adds the time since `start` to what is measured at a place of [`CpuSession::profile`].
+    fn took(&self, place: usize, start: Option<Instant>) {
+        if let (Some(profile), Some(start)) = (&self.profile, start) {
+            let nanoseconds = start.elapsed().as_nanos() as u64;
+            profile[place].fetch_add(nanoseconds, Ordering::Relaxed);
+        }
     }
 }
 
-/// The values and ranges of one chunk of samples.
+/// The values of one chunk of samples.
 struct Chunk {
     values: Vec<Option<Values>>,
-    ranges: Option<Vec<Range>>,
-}
-
-impl Chunk {
-    fn set(&mut self, id: TensorId, value: Values) {
-        if let (Some(ranges), Values::F32(v)) = (&mut self.ranges, &value) {
-            ranges[id] = ranges[id].merge(range_of(v));
-        }
-        self.values[id] = Some(value);
-    }
-}
-
-/// Smallest and largest value; NaN anywhere makes both NaN. −0 counts as +0.
-pub(super) fn range_of(values: &[f32]) -> Range {
-    const LANES: usize = 16;
-    let (mut low, mut high, mut poison) = (
-        [f32::INFINITY; LANES],
-        [f32::NEG_INFINITY; LANES],
-        [0.0f32; LANES],
-    );
-    let mut see = |lane: usize, x: f32| {
-        low[lane] = if x < low[lane] { x } else { low[lane] };
-        high[lane] = if x > high[lane] { x } else { high[lane] };
-        // NaN and infinities stay; anything finite adds 0.
-        poison[lane] += x * 0.0;
-    };
-    let chunks = values.chunks_exact(LANES);
-    chunks
-        .remainder()
-        .iter()
-        .enumerate()
-        .for_each(|(lane, &x)| see(lane, x));
-    for chunk in chunks {
-        for (lane, &x) in chunk.iter().enumerate() {
-            see(lane, x);
-        }
-    }
-    let mut range = Range::EMPTY;
-    for lane in 0..LANES {
-        range = range.merge(Range {
-            min: low[lane],
-            max: high[lane],
-        });
-    }
-    let infinite = range.min == f32::NEG_INFINITY || range.max == f32::INFINITY;
-    if !infinite && !values.is_empty() && poison.iter().any(|p| p.is_nan()) {
-        return Range {
-            min: f32::NAN,
-            max: f32::NAN,
-        };
-    }
-    Range {
-        min: range.min + 0.0,
-        max: range.max + 0.0,
-    }
+    tables: Tables,
 }
 
 fn new_f32(n: usize, fill: impl FnOnce(&mut [f32])) -> Values {
@@ -378,6 +365,21 @@ fn append(to: &mut Values, from: Values) {
     }
 }
 
+impl CpuSession<'_> {
+    fn gathers(&self, level: Statistics) -> Result<(), DeviceError> {
+        if self.gathered.level() >= level {
+            return Ok(());
+        }
+        Err(DeviceError::Failed {
+            device: "CPU".into(),
+            what: format!(
+                "this session gathers {:?} and no more",
+                self.gathered.level()
+            ),
+        })
+    }
+}
+
 impl Session for CpuSession<'_> {
     fn batch(&self) -> usize {
         self.batch
@@ -392,14 +394,9 @@ impl Session for CpuSession<'_> {
                 .map(|&first| self.chunk(first, self.chunk.min(samples - first), inputs));
             chunks.par_extend(done);
         }
+        self.gathered.check(self.program)?;
         self.results = self.kept.iter().map(|_| None).collect();
         for chunk in chunks {
-            if let (Some(all), Some(ranges)) = (&mut self.ranges, chunk.ranges) {
-                for (id, (a, r)) in all.iter_mut().zip(ranges).enumerate() {
-                    check_finite(self.program, id, r)?;
-                    *a = a.merge(r);
-                }
-            }
             for ((result, value), kept) in self.results.iter_mut().zip(chunk.values).zip(&self.kept)
             {
                 match (result, value) {
@@ -426,50 +423,27 @@ impl Session for CpuSession<'_> {
     }
 
     fn ranges(&mut self) -> Result<Vec<Option<Range>>, DeviceError> {
-        let ranges = self.ranges.as_ref().ok_or_else(|| DeviceError::Failed {
+        self.gathers(Statistics::Ranges)?;
+        Ok(self.gathered.ranges())
+    }
+
+    fn histograms(&mut self) -> Result<Vec<Option<Histogram>>, DeviceError> {
+        self.gathers(Statistics::Histograms)?;
+        Ok(self.gathered.histograms())
+    }
+
+    fn profile(&mut self) -> Result<Profile, DeviceError> {
+        let profile = self.profile.as_ref().ok_or_else(|| DeviceError::Failed {
             device: "CPU".into(),
-            what: "this session does not gather ranges".into(),
+            what: "this session does not measure time".into(),
         })?;
-        Ok(ranges
-            .iter()
-            .map(|&r| (r != Range::EMPTY).then_some(r))
-            .collect())
-    }
-}
-
-fn check_finite(program: &Program, id: TensorId, range: Range) -> Result<(), DeviceError> {
-    if range == Range::EMPTY || (range.min.is_finite() && range.max.is_finite()) {
-        return Ok(());
-    }
-    Err(DeviceError::NotFinite {
-        tensor: format!("{}: {}", program.graph.file, program.graph.describe(id)),
-        what: if range.min.is_nan() || range.max.is_nan() {
-            "NaN"
-        } else {
-            "infinite"
-        },
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_see_everything() {
-        let v: Vec<f32> = (0..1000)
-            .map(|i| ((i * 37) % 1000) as f32 - 300.0)
-            .collect();
-        assert_eq!(
-            range_of(&v),
-            Range {
-                min: -300.0,
-                max: 699.0
-            }
-        );
-        assert_eq!(range_of(&[-0.0]).min.to_bits(), 0);
-        assert!(range_of(&[1.0, f32::NAN, 2.0]).min.is_nan());
-        assert_eq!(range_of(&[1.0, f32::INFINITY]).max, f32::INFINITY);
-        assert_eq!(range_of(&[]), Range::EMPTY);
+        let seconds = |place: usize| profile[place].load(Ordering::Relaxed) as f64 * 1e-9;
+        let steps = 0..self.program.steps.len();
+        Ok(Profile {
+            workers: self.threads,
+            feed: seconds(0),
+            steps: steps.clone().map(|i| seconds(1 + 2 * i)).collect(),
+            statistics: steps.map(|i| seconds(2 + 2 * i)).collect(),
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! From the bytes of an array to the [`Values`] that a model's input can take.
 //!
-//! Which array types serve which input is decided once, by [`plan`]; [`append`] then only follows. Bytes
+//! Which array types serve which input is decided once, by [`plan`]; [`fill`] then only follows. Bytes
 //! come in any portions that hold whole elements.
 
 use std::collections::TryReserveError;
@@ -65,116 +65,200 @@ pub(super) fn plan(
     }
 }
 
-/// An empty array of a type that [`plan`] names, with room for `capacity` elements.
-pub(super) fn empty(dtype: DType, capacity: usize) -> Result<Values, TryReserveError> {
-    fn room<T>(capacity: usize) -> Result<Vec<T>, TryReserveError> {
-        let mut room = Vec::new();
-        room.try_reserve_exact(capacity)?;
-        Ok(room)
+/// An array of zeros of a type that [`plan`] names.
+pub(super) fn zeros(dtype: DType, count: usize) -> Result<Values, TryReserveError> {
+    // Zeroed memory costs nothing until it is touched, but ends the program if there is none: asked for first.
+    fn room<T: Clone + Default>(count: usize) -> Result<Vec<T>, TryReserveError> {
+        Vec::<T>::new().try_reserve_exact(count)?;
+        Ok(vec![T::default(); count])
     }
     Ok(match dtype {
-        DType::F32 | DType::F16 => Values::F32(room(capacity)?),
-        DType::I8 => Values::I8(room(capacity)?),
-        DType::U8 | DType::Bool => Values::U8(room(capacity)?),
-        DType::I16 => Values::I16(room(capacity)?),
-        DType::U16 => Values::U16(room(capacity)?),
-        DType::I32 => Values::I32(room(capacity)?),
-        DType::U32 => Values::U32(room(capacity)?),
-        DType::I64 => Values::I64(room(capacity)?),
+        DType::F32 | DType::F16 => Values::F32(room(count)?),
+        DType::I8 => Values::I8(room(count)?),
+        DType::U8 | DType::Bool => Values::U8(room(count)?),
+        DType::I16 => Values::I16(room(count)?),
+        DType::U16 => Values::U16(room(count)?),
+        DType::I32 => Values::I32(room(count)?),
+        DType::U32 => Values::U32(room(count)?),
+        DType::I64 => Values::I64(room(count)?),
     })
 }
 
-/// Turns little-endian `bytes` into elements and appends them to `values`.
-pub(super) fn append(
-    bytes: &[u8],
-    element: Element,
-    conversion: Conversion,
-    values: &mut Values,
-) -> Result<(), BadValue> {
-    match (conversion, values) {
-        (Conversion::Float, Values::F32(out)) => floats(bytes, element, out),
-        (Conversion::Scale(scale, offset), Values::F32(out)) => each_integer(bytes, element, |x| {
-            let real = x as f32 * scale + offset;
-            out.push(real);
-            if real.is_finite() {
-                Ok(())
-            } else {
-                Err(format!("{x} * {scale} + {offset} is beyond float32"))
-            }
-        }),
-        (Conversion::Int32, Values::I32(out)) => each_integer(bytes, element, |x| {
-            out.push(i32::try_from(x).map_err(|_| format!("{x} does not fit int32"))?);
-            Ok(())
-        }),
-        (Conversion::Int64, Values::I64(out)) => each_integer(bytes, element, |x| {
-            out.push(x);
-            Ok(())
-        }),
-        (Conversion::Keep, Values::U8(out)) if element == Element::Bool => {
-            out.extend(bytes.iter().map(|&byte| u8::from(byte != 0)));
-            Ok(())
+/// Room for elements of a type that [`plan`] names.
+pub(super) enum Room<'a> {
+    F32(&'a mut [f32]),
+    I8(&'a mut [i8]),
+    U8(&'a mut [u8]),
+    I16(&'a mut [i16]),
+    I32(&'a mut [i32]),
+    I64(&'a mut [i64]),
+}
+
+impl<'a> Room<'a> {
+    /// All of an array; its type is one that [`plan`] names.
+    pub fn of(values: &'a mut Values) -> Room<'a> {
+        match values {
+            Values::F32(v) => Room::F32(v),
+            Values::I8(v) => Room::I8(v),
+            Values::U8(v) => Room::U8(v),
+            Values::I16(v) => Room::I16(v),
+            Values::I32(v) => Room::I32(v),
+            Values::I64(v) => Room::I64(v),
+            Values::U16(_) | Values::U32(_) => unreachable!("plan never delivers these"),
         }
-        (Conversion::Keep, Values::U8(out)) => {
-            out.extend(bytes);
-            Ok(())
+    }
+
+    /// Elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Room::F32(v) => v.len(),
+            Room::I8(v) => v.len(),
+            Room::U8(v) => v.len(),
+            Room::I16(v) => v.len(),
+            Room::I32(v) => v.len(),
+            Room::I64(v) => v.len(),
         }
-        (Conversion::Keep, Values::I8(out)) => {
-            out.extend(bytes.iter().map(|&byte| byte as i8));
-            Ok(())
+    }
+
+    /// Pieces of `n` elements; the last may be shorter.
+    pub fn chunks(self, n: usize) -> Vec<Room<'a>> {
+        match self {
+            Room::F32(v) => v.chunks_mut(n).map(Room::F32).collect(),
+            Room::I8(v) => v.chunks_mut(n).map(Room::I8).collect(),
+            Room::U8(v) => v.chunks_mut(n).map(Room::U8).collect(),
+            Room::I16(v) => v.chunks_mut(n).map(Room::I16).collect(),
+            Room::I32(v) => v.chunks_mut(n).map(Room::I32).collect(),
+            Room::I64(v) => v.chunks_mut(n).map(Room::I64).collect(),
         }
-        (Conversion::Keep, Values::I16(out)) => {
-            out.extend(
-                bytes
-                    .as_chunks::<2>()
-                    .0
-                    .iter()
-                    .map(|&b| i16::from_le_bytes(b)),
-            );
-            Ok(())
+    }
+
+    /// The bytes to read into where the file's little-endian elements are already what is wanted.
+    pub fn as_stored(&mut self, element: Element, conversion: Conversion) -> Option<&mut [u8]> {
+        if cfg!(target_endian = "big") {
+            return None;
         }
-        (conversion, values) => unreachable!(
-            "{conversion:?} never makes {}: plan pairs them",
-            values.dtype()
-        ),
+        match (self, element, conversion) {
+            (Room::F32(v), Element::F32, Conversion::Float) => Some(bytemuck::cast_slice_mut(v)),
+            (Room::U8(v), Element::U8, Conversion::Keep) => Some(v),
+            (Room::I8(v), Element::I8, Conversion::Keep) => Some(bytemuck::cast_slice_mut(v)),
+            (Room::I16(v), Element::I16, Conversion::Keep) => Some(bytemuck::cast_slice_mut(v)),
+            _ => None,
+        }
     }
 }
 
-fn floats(bytes: &[u8], element: Element, out: &mut Vec<f32>) -> Result<(), BadValue> {
-    let before = out.len();
-    match element {
-        Element::F16 => out.extend(
-            bytes
-                .as_chunks::<2>()
-                .0
-                .iter()
-                .map(|&b| half::f16::from_le_bytes(b).to_f32()),
-        ),
-        Element::F64 => out.extend(
-            bytes
-                .as_chunks::<8>()
-                .0
-                .iter()
-                .map(|&b| f64::from_le_bytes(b) as f32),
-        ),
-        _ => out.extend(
-            bytes
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|&b| f32::from_le_bytes(b)),
-        ),
+/// Refuses floats that are not finite, among elements that were read as they are.
+pub(super) fn check(room: &Room<'_>) -> Result<(), BadValue> {
+    let Room::F32(values) = room else {
+        return Ok(());
+    };
+    // In stretches without an early end, which the compiler can vectorise.
+    let suspicious = |part: &[f32]| {
+        part.iter()
+            .fold(0u32, |bad, x| bad | u32::from(!x.is_finite()))
+    };
+    if values.chunks(1024).all(|part| suspicious(part) == 0) {
+        return Ok(());
     }
-    let Some(index) = out[before..].iter().position(|x| !x.is_finite()) else {
+    let index = values.iter().position(|x| !x.is_finite()).unwrap_or(0);
+    Err(BadValue {
+        index,
+        problem: not_finite(values[index]),
+    })
+}
+
+fn not_finite(x: f32) -> String {
+    format!("it is {x}; clean the data, nothing can be calibrated from it")
+}
+
+/// Turns little-endian `bytes` into elements, from the `at`-th on.
+pub(super) fn fill(
+    bytes: &[u8],
+    element: Element,
+    conversion: Conversion,
+    room: &mut Room<'_>,
+    at: usize,
+) -> Result<(), BadValue> {
+    let end = at + bytes.len() / element.size();
+    match (conversion, room) {
+        (Conversion::Float, Room::F32(out)) => floats(bytes, element, &mut out[at..end]),
+        (Conversion::Scale(scale, offset), Room::F32(out)) => {
+            let mut out = out[at..end].iter_mut();
+            each_integer(bytes, element, |x| {
+                let real = x as f32 * scale + offset;
+                put(&mut out, real);
+                if real.is_finite() {
+                    Ok(())
+                } else {
+                    Err(format!("{x} * {scale} + {offset} is beyond float32"))
+                }
+            })
+        }
+        (Conversion::Int32, Room::I32(out)) => {
+            let mut out = out[at..end].iter_mut();
+            each_integer(bytes, element, |x| {
+                let value = i32::try_from(x).map_err(|_| format!("{x} does not fit int32"))?;
+                put(&mut out, value);
+                Ok(())
+            })
+        }
+        (Conversion::Int64, Room::I64(out)) => {
+            let mut out = out[at..end].iter_mut();
+            each_integer(bytes, element, |x| {
+                put(&mut out, x);
+                Ok(())
+            })
+        }
+        (Conversion::Keep, Room::U8(out)) => {
+            let is_bool = element == Element::Bool;
+            let pairs = out[at..end].iter_mut().zip(bytes);
+            pairs.for_each(|(out, &b)| *out = if is_bool { u8::from(b != 0) } else { b });
+            Ok(())
+        }
+        (Conversion::Keep, Room::I8(out)) => {
+            let pairs = out[at..end].iter_mut().zip(bytes);
+            pairs.for_each(|(out, &b)| *out = b as i8);
+            Ok(())
+        }
+        (Conversion::Keep, Room::I16(out)) => {
+            let pairs = out[at..end].iter_mut().zip(bytes.as_chunks::<2>().0);
+            pairs.for_each(|(out, &b)| *out = i16::from_le_bytes(b));
+            Ok(())
+        }
+        (conversion, _) => unreachable!("{conversion:?} makes another type: plan pairs them"),
+    }
+}
+
+/// Puts a value into the next place.
+fn put<T>(out: &mut std::slice::IterMut<'_, T>, value: T) {
+    if let Some(place) = out.next() {
+        *place = value;
+    }
+}
+
+fn floats(bytes: &[u8], element: Element, out: &mut [f32]) -> Result<(), BadValue> {
+    match element {
+        Element::F16 => {
+            let pairs = out.iter_mut().zip(bytes.as_chunks::<2>().0);
+            pairs.for_each(|(out, &b)| *out = half::f16::from_le_bytes(b).to_f32());
+        }
+        Element::F64 => {
+            let pairs = out.iter_mut().zip(bytes.as_chunks::<8>().0);
+            pairs.for_each(|(out, &b)| *out = f64::from_le_bytes(b) as f32);
+        }
+        _ => {
+            let pairs = out.iter_mut().zip(bytes.as_chunks::<4>().0);
+            pairs.for_each(|(out, &b)| *out = f32::from_le_bytes(b));
+        }
+    }
+    let Some(index) = out.iter().position(|x| !x.is_finite()) else {
         return Ok(());
     };
     let problem = match (element, bytes.as_chunks::<8>().0.get(index)) {
         (Element::F64, Some(&b)) if f64::from_le_bytes(b).is_finite() => {
             format!("{:e} is beyond float32", f64::from_le_bytes(b))
         }
-        _ => format!(
-            "it is {}; clean the data, nothing can be calibrated from it",
-            out[before + index]
-        ),
+        _ => not_finite(out[index]),
     };
     Err(BadValue { index, problem })
 }

@@ -180,12 +180,18 @@ impl Origin {
             path: self.path.clone(),
             source,
         };
-        let mut file = File::open(&self.path).map_err(io)?;
-        file.seek(SeekFrom::Start(self.offset)).map_err(io)?;
-        let kept = BufReader::with_capacity(1 << 16, file.take(self.kept_bytes));
-        let inner: Box<dyn Read + Send> = match self.method {
-            Method::Stored => Box::new(kept),
-            Method::Deflated => Box::new(flate2::bufread::DeflateDecoder::new(kept)),
+        let file = File::open(&self.path).map_err(io)?;
+        let inner = match self.method {
+            Method::Stored => Inner::Stored {
+                file,
+                at: self.offset,
+            },
+            Method::Deflated => {
+                let mut file = file;
+                file.seek(SeekFrom::Start(self.offset)).map_err(io)?;
+                let kept = BufReader::with_capacity(1 << 16, file.take(self.kept_bytes));
+                Inner::Deflated(Box::new(flate2::bufread::DeflateDecoder::new(kept)))
+            }
         };
         let mut stream = Stream {
             inner,
@@ -212,32 +218,134 @@ impl Origin {
 
 /// The bytes of one array, one after the other.
 pub(super) struct Stream {
-    inner: Box<dyn Read + Send>,
+    inner: Inner,
     /// Bytes still to come.
     left: u64,
     /// The checksum that belongs to the whole, and that of the bytes so far.
     crc: Option<(u32, flate2::Crc)>,
 }
 
+enum Inner {
+    /// Bytes that lie in the file as they are, from a position on.
+    Stored {
+        file: File,
+        at: u64,
+    },
+    Deflated(Box<dyn Read + Send>),
+}
+
+/// A stretch of a stored array, read apart from its neighbours.
+pub(super) struct Section<'a> {
+    file: &'a File,
+    at: u64,
+    left: u64,
+    crc: flate2::Crc,
+}
+
+impl Stream {
+    /// The next bytes as sections of these lengths, to be read in any order; `None` if they come only one after the
+    /// other. [`Stream::skip`] goes on behind them.
+    pub fn sections(&self, lengths: &[u64]) -> Option<Vec<Section<'_>>> {
+        let &Inner::Stored { ref file, mut at } = &self.inner else {
+            return None;
+        };
+        if lengths.iter().sum::<u64>() > self.left {
+            return None;
+        }
+        let section = |&left: &u64| {
+            let section = Section {
+                file,
+                at,
+                left,
+                crc: flate2::Crc::new(),
+            };
+            at += left;
+            section
+        };
+        Some(lengths.iter().map(section).collect())
+    }
+
+    /// Goes on behind bytes that sections have read, with their checksums in order.
+    pub fn skip(&mut self, bytes: u64, checksums: &[flate2::Crc]) -> io::Result<()> {
+        if let Inner::Stored { at, .. } = &mut self.inner {
+            *at += bytes;
+        }
+        self.left -= bytes;
+        if let Some((_, crc)) = &mut self.crc {
+            checksums.iter().for_each(|part| crc.combine(part));
+        }
+        self.check()
+    }
+
+    /// Compares the checksums at the end.
+    fn check(&self) -> io::Result<()> {
+        match &self.crc {
+            Some((wanted, crc)) if self.left == 0 && crc.sum() != *wanted => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the checksum does not match, the file is damaged",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads at a position, whatever other threads read.
+fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_at(file, buffer, at);
+    #[cfg(windows)]
+    return std::os::windows::fs::FileExt::seek_read(file, buffer, at);
+}
+
+/// The part of a buffer to fill at once: not more than there is, and little enough to be still in the cache when its
+/// checksum is taken.
+fn most(buffer: &mut [u8], left: u64) -> &mut [u8] {
+    const AT_ONCE: usize = 1 << 18;
+    let left = usize::try_from(left).unwrap_or(usize::MAX);
+    let most = buffer.len().min(left).min(AT_ONCE);
+    &mut buffer[..most]
+}
+
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = buffer
-            .len()
-            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        if most == 0 {
+        let buffer = most(buffer, self.left);
+        if buffer.is_empty() {
             return Ok(0);
         }
-        let got = self.inner.read(&mut buffer[..most])?;
-        self.left -= got as u64;
-        if let Some((wanted, crc)) = &mut self.crc {
-            crc.update(&buffer[..got]);
-            if self.left == 0 && crc.sum() != *wanted {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the checksum does not match, the file is damaged",
-                ));
+        let got = match &mut self.inner {
+            Inner::Stored { file, at } => {
+                let got = read_at(file, buffer, *at)?;
+                *at += got as u64;
+                got
             }
+            Inner::Deflated(inner) => inner.read(buffer)?,
+        };
+        self.left -= got as u64;
+        if let Some((_, crc)) = &mut self.crc {
+            crc.update(&buffer[..got]);
         }
+        self.check()?;
+        Ok(got)
+    }
+}
+
+impl Section<'_> {
+    /// The checksum of what was read.
+    pub fn checksum(self) -> flate2::Crc {
+        self.crc
+    }
+}
+
+impl Read for Section<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let buffer = most(buffer, self.left);
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let got = read_at(self.file, buffer, self.at)?;
+        self.at += got as u64;
+        self.left -= got as u64;
+        self.crc.update(&buffer[..got]);
         Ok(got)
     }
 }

@@ -68,6 +68,8 @@ pub(super) enum Binding {
     Fed(usize),
     /// The key pairs of all ranges, read and written.
     Keys,
+    /// The counts of all histograms, read and written.
+    Bins,
 }
 
 /// Floats whose smallest and largest belong to a tensor that does not itself hold them all: an LSTM's states over

@@ -384,3 +384,52 @@ fn result(
     session.run(1, &[x])?;
     session.read(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::tests::gpu;
+
+    /// The demands on matrix units are met by the ways they replace: a proof that fails is their fault.
+    #[test]
+    fn proofs_hold_without_matrix_units() {
+        if gpu().is_none() {
+            return;
+        }
+        let plain = Options {
+            int8: Int8Path::Dot,
+            float: FloatPath::Exact,
+            ..Options::default()
+        };
+        let gpu = Gpu::open_with(&plain).unwrap();
+        assert_eq!(gpu.paths, Paths::default());
+        assert!(int8_holds(&gpu).unwrap());
+        assert!(float_holds(&gpu).unwrap());
+    }
+
+    #[test]
+    fn matrix_units_are_used_as_asked_or_refused() {
+        if gpu().is_none() {
+            return;
+        }
+        for (int8, float, option) in [
+            (Int8Path::Matrix, FloatPath::Exact, "--int8-path"),
+            (Int8Path::Dot, FloatPath::Fast, "--float"),
+        ] {
+            let options = Options {
+                adapter: None,
+                int8,
+                float,
+            };
+            match Gpu::open_with(&options) {
+                Ok(gpu) => {
+                    assert_eq!(gpu.paths.int8.is_some(), int8 == Int8Path::Matrix);
+                    assert_eq!(gpu.paths.float.is_some(), float == FloatPath::Fast);
+                    assert!(gpu.name().contains("matrix units"), "{}", gpu.name());
+                    assert!(gpu.summary().products.contains("matrix units"));
+                }
+                Err(error) => assert!(error.to_string().contains(option), "{error}"),
+            }
+        }
+    }
+}

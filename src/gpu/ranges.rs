@@ -1,12 +1,21 @@
-//! Ranges of float tensors: a pair of order keys a tensor, reduced on the device in every run, read once.
+//! Ranges and histograms of float tensors, gathered on the device in every run and read once: a pair of order keys a
+//! tensor, and counts in bins of a power of two (see `num/histogram.rs` and `shaders/shared/bins.wgsl`).
+//!
+//! A tensor is reduced to its keys first; then its old bins merge if the range has outgrown them, and its values are
+//! counted. So the tensor is read twice, once for each.
 
 use super::launch::{Binding, Launch, Params, Trace};
 use super::shader::{Source, embed};
 use crate::graph::{Graph, TensorId};
 use crate::kernel::{DeviceError, Range, Step, from_order_key, order_key};
-use crate::num::DType;
+use crate::num::histogram::BINS;
+use crate::num::{DType, Histogram};
 
-pub(super) const SHADERS: &[Source] = &[embed!("stats/min_max")];
+pub(super) const SHADERS: &[Source] = &[
+    embed!("stats/histogram"),
+    embed!("stats/min_max"),
+    embed!("stats/rebin"),
+];
 
 /// Key pair of a tensor that was never reduced: nothing is below the one or above the other.
 pub(super) const EMPTY: [u32; 2] = [u32::MAX, 0];
@@ -15,16 +24,29 @@ pub(super) const EMPTY: [u32; 2] = [u32::MAX, 0];
 const WORDS_A_GROUP: usize = 8192;
 /// Workgroups that fill any device.
 const MOST_GROUPS: usize = 4096;
+/// Words that a workgroup counts before another is worth its start and its sum of bins.
+const WORDS_A_COUNT: usize = 32_768;
+/// Words of a histogram on the device: `BINS_STRIDE` of the shaders.
+const BINS_STRIDE: usize = 2 + 2 * BINS;
 
 /// Which pair belongs to which tensor, in execution order.
-#[derive(Default)]
 pub(super) struct Ranges {
     tensors: Vec<TensorId>,
+    /// Whether histograms are gathered as well.
+    histograms: bool,
 }
 
 impl Ranges {
-    /// The launch that reduces what is bound into a tensor's pair; binding 2 is the buffer of pairs.
-    pub fn reduce(&mut self, tensor: TensorId, data: Binding, words: usize) -> Launch {
+    /// Nothing gathered yet.
+    pub fn new(histograms: bool) -> Ranges {
+        Ranges {
+            tensors: Vec::new(),
+            histograms,
+        }
+    }
+
+    /// The launches that reduce what is bound into a tensor's pair, and count it.
+    pub fn reduce(&mut self, tensor: TensorId, data: Binding, words: usize) -> Vec<Launch> {
         let index = self
             .tensors
             .iter()
@@ -36,11 +58,22 @@ impl Ranges {
         let parameters = Params::default()
             .u32([words as u32, index as u32])
             .binding();
-        Launch::groups(
+        let reduction = Launch::groups(
             "stats/min_max",
-            vec![data, Binding::Keys, parameters],
+            vec![data.clone(), Binding::Keys, parameters.clone()],
             move |samples| (samples * words).div_ceil(WORDS_A_GROUP).min(MOST_GROUPS),
-        )
+        );
+        if !self.histograms {
+            return vec![reduction];
+        }
+        let which = Params::default().u32([index as u32]).binding();
+        let bindings = vec![Binding::Keys, Binding::Bins, which];
+        let rebin = Launch::groups("stats/rebin", bindings, |_| 1);
+        let bindings = vec![data, Binding::Bins, parameters];
+        let count = Launch::groups("stats/histogram", bindings, move |samples| {
+            (samples * words).div_ceil(WORDS_A_COUNT).min(MOST_GROUPS)
+        });
+        vec![reduction, rebin, count]
     }
 
     /// The reductions that follow a step: its float outputs, and what its launches trace.
@@ -49,7 +82,7 @@ impl Ranges {
         for &id in &step.outputs {
             let tensor = &graph.tensors[id];
             if tensor.dtype == DType::F32 && !tensor.variable {
-                reductions.push(self.reduce(id, Binding::Read(id), tensor.elements()));
+                reductions.extend(self.reduce(id, Binding::Read(id), tensor.elements()));
             }
         }
         for launch in launches {
@@ -64,7 +97,7 @@ impl Ranges {
                     Some(Binding::Scratch { slot, .. }) => Binding::ReadScratch(*slot),
                     _ => continue,
                 };
-                reductions.push(self.reduce(*tensor, data, *words));
+                reductions.extend(self.reduce(*tensor, data, *words));
             }
         }
         reductions
@@ -73,6 +106,31 @@ impl Ranges {
     /// Number of pairs.
     pub fn len(&self) -> usize {
         self.tensors.len()
+    }
+
+    /// Bytes of all histograms; 0 if they are not gathered.
+    pub fn bin_bytes(&self) -> u64 {
+        if self.histograms {
+            4 * (BINS_STRIDE * self.len()) as u64
+        } else {
+            0
+        }
+    }
+
+    /// The histograms from the words that were read back, by tensor; `ranges` are those of the same tensors.
+    pub fn histograms(&self, ranges: &[Option<Range>], words: &[u32]) -> Vec<Option<Histogram>> {
+        let mut histograms = vec![None; ranges.len()];
+        for (&id, words) in self.tensors.iter().zip(words.chunks_exact(BINS_STRIDE)) {
+            let Some(range) = ranges[id] else { continue };
+            let mut histogram = Histogram::new(range);
+            for (i, count) in histogram.counts.iter_mut().enumerate() {
+                let slot = (histogram.first + i as i32) as usize % BINS;
+                let [low, high] = [words[2 + 2 * slot], words[3 + 2 * slot]];
+                *count = u64::from(low) | u64::from(high) << 32;
+            }
+            histograms[id] = Some(histogram);
+        }
+        histograms
     }
 
     /// The ranges from the pairs that were read back, by tensor.
@@ -123,7 +181,7 @@ mod tests {
             inputs: Vec::new(),
             outputs: Vec::new(),
         };
-        let mut ranges = Ranges::default();
+        let mut ranges = Ranges::new(false);
         for (tensor, binding) in [
             (2, Binding::Read(2)),
             (0, Binding::Read(0)),

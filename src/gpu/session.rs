@@ -10,7 +10,7 @@ use crate::graph::TensorId;
 use crate::kernel::{
     DeviceError, Feed, Keep, Kernel, Program, Range, Session, SessionConfig, Statistics,
 };
-use crate::num::{DType, Values};
+use crate::num::{DType, Histogram, Values};
 use std::collections::HashMap;
 
 /// Bytes of buffers that a session aims at; wgpu does not tell how much memory there is.
@@ -49,6 +49,7 @@ struct Buffers {
     scratch: Vec<wgpu::Buffer>,
     fed: Vec<Option<wgpu::Buffer>>,
     keys: wgpu::Buffer,
+    bins: wgpu::Buffer,
 }
 
 impl<'a> GpuSession<'a> {
@@ -58,7 +59,7 @@ impl<'a> GpuSession<'a> {
         config: &SessionConfig,
     ) -> Result<Self, DeviceError> {
         check_levels(gpu, program)?;
-        let mut ranges = Ranges::default();
+        let mut ranges = Ranges::new(config.statistics >= Statistics::Histograms);
         let stages = stages(gpu.paths, program, config, &mut ranges);
         let plan = plan(program, &stages, config.keep);
         let budget = if gpu.is_software() {
@@ -250,6 +251,22 @@ impl Session for GpuSession<'_> {
         let keys: Vec<u32> = bytemuck::pod_collect_to_vec(&keys);
         self.ranges.decode(&self.program.graph, &keys)
     }
+
+    fn histograms(&mut self) -> Result<Vec<Option<Histogram>>, DeviceError> {
+        if self.config.statistics < Statistics::Histograms {
+            return Err(self.gpu.failed("histograms were not asked for"));
+        }
+        let ranges = self.ranges()?;
+        let bytes = self.ranges.bin_bytes();
+        if bytes == 0 {
+            return Ok(vec![None; ranges.len()]);
+        }
+        let bins = self
+            .gpu
+            .read(&self.buffers.bins, bytes, &mut self.staging)?;
+        let bins: Vec<u32> = bytemuck::pod_collect_to_vec(&bins);
+        Ok(self.ranges.histograms(&ranges, &bins))
+    }
 }
 
 /// The launches of feeding and of every step, each followed by the reductions of what it wrote.
@@ -266,7 +283,7 @@ fn stages(
             feeding.push(quantize::feed(i, id, graph.elements(id), table));
         }
         if config.statistics >= Statistics::Ranges && graph.tensors[id].dtype == DType::F32 {
-            feeding.push(ranges.reduce(id, Binding::Read(id), graph.elements(id)));
+            feeding.extend(ranges.reduce(id, Binding::Read(id), graph.elements(id)));
         }
     }
     let mut stages = vec![feeding];
@@ -317,6 +334,8 @@ impl Buffers {
                 .map(|&w| (w > 0).then(|| sized("the input", w)).transpose())
                 .collect::<Result<_, _>>()?,
             keys: gpu.upload("the ranges", bytemuck::cast_slice(&keys))?,
+            // New buffers are zero: no histogram has been started.
+            bins: gpu.buffer("the histograms", ranges.bin_bytes(), usage)?,
         })
     }
 
@@ -329,6 +348,7 @@ impl Buffers {
             Binding::Scratch { slot, .. } | Binding::ReadScratch(slot) => self.scratch.get(*slot),
             Binding::Fed(input) => self.fed.get(*input)?.as_ref(),
             Binding::Keys => Some(&self.keys),
+            Binding::Bins => Some(&self.bins),
             Binding::Constant(_) => None,
         }
     }
@@ -356,7 +376,7 @@ impl Loaded {
         let writable = |b: &Binding| {
             matches!(
                 b,
-                Binding::Write(_) | Binding::Scratch { .. } | Binding::Keys
+                Binding::Write(_) | Binding::Scratch { .. } | Binding::Keys | Binding::Bins
             )
         };
         let writable = launch.bindings.iter().map(writable).collect();
@@ -467,4 +487,56 @@ fn typed(bytes: Vec<u8>, dtype: DType) -> Option<Values> {
         DType::I32 => Values::I32(bytemuck::pod_collect_to_vec(&bytes)),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Activation, Graph, Node, Op, Tensor};
+
+    #[test]
+    fn counts_carry_into_their_second_word() {
+        let Ok(gpu) = Gpu::open(None) else { return };
+        let tensor = || Tensor {
+            name: "t".into(),
+            shape: vec![4],
+            dtype: DType::F32,
+            quantization: None,
+            constant: None,
+            variable: false,
+        };
+        let node = Node {
+            index: 0,
+            op: Op::Add {
+                activation: Activation::None,
+            },
+            inputs: vec![Some(0), Some(0)],
+            outputs: vec![1],
+            intermediates: Vec::new(),
+        };
+        let graph = Graph {
+            file: "m".into(),
+            tensors: vec![tensor(), tensor()],
+            nodes: vec![node],
+            inputs: vec![0],
+            outputs: vec![1],
+        };
+        let program = crate::kernel::prepare(graph).unwrap();
+        let config = SessionConfig {
+            batch: Some(10),
+            keep: Keep::Nothing,
+            statistics: Statistics::Histograms,
+            profile: false,
+            feeds: vec![Feed::Direct],
+        };
+        let mut session = GpuSession::new(&gpu, &program, &config).unwrap();
+        let x = [Values::F32(vec![0.0; 40])];
+        session.run(10, &x).unwrap();
+        // Slot 0 of the input holds 40 zeros; pretend that there were many more.
+        let words = (u32::MAX - 39).to_le_bytes();
+        gpu.queue.write_buffer(&session.buffers.bins, 8, &words);
+        session.run(10, &x).unwrap();
+        let histogram = session.histograms().unwrap()[0].clone().unwrap();
+        assert_eq!(histogram.total(), u64::from(u32::MAX) + 1);
+    }
 }

@@ -1,7 +1,8 @@
 //! The embedded WGSL and its preprocessor. Directives stand on lines of their own:
 //!
 //! - `#import shared/name` is replaced by the named file, once in each shader; imported files may import.
-//! - `#for i in COUNT` … `#end` is repeated for i = 0 … COUNT − 1, a name or a number: matrices of the matrix units can only be named.
+//! - `#for i in COUNT` … `#end` is repeated for i = 0 … COUNT − 1, a name or a number: matrices of the matrix units can
+//!   only be named.
 //! - `#if NAME` … `#end` is kept where NAME is defined and not 0.
 //!
 //! `${NAME}` is replaced by the value of a definition or of a `#for`. Definitions come with the launch, for what WGSL's
@@ -39,6 +40,7 @@ const SHARED: &[Source] = &[
     embed!("shared/windows_f32"),
     embed!("shared/windows_i8"),
     embed!("shared/product_f32"),
+    embed!("shared/bins"),
     embed!("shared/bounds"),
     embed!("shared/order_key"),
     embed!("shared/broadcast"),

@@ -1,7 +1,6 @@
 //! The room on whatever adapter is there, against the host: shared integer functions, and sessions against the CPU.
 
 use super::Gpu;
-use super::paths::{self, FloatPath, Int8Path, Options};
 use super::shader::expand;
 use crate::cpu::Cpu;
 use crate::graph::{Activation, Graph, Node, Op, Quantization, Tensor, TensorId};
@@ -10,7 +9,7 @@ use crate::num::fixed::{doubling_high_mul, rounding_divide_by_pot};
 use crate::num::{DType, Multiplier, Values, gemmlowp};
 
 /// The GPU, or `None` with a loud word; an error where it is required.
-fn gpu() -> Option<Gpu> {
+pub(super) fn gpu() -> Option<Gpu> {
     match Gpu::open(None) {
         Ok(gpu) => Some(gpu),
         Err(error) => {
@@ -327,6 +326,60 @@ fn ranges_are_exact_over_runs_and_blind_to_stale_data() {
 }
 
 #[test]
+fn histograms_are_those_of_the_cpu_while_the_range_grows() {
+    let Some(gpu) = gpu() else { return };
+    let program = program(
+        vec![
+            tensor(&[3], DType::F32, None),
+            tensor(&[3], DType::F32, None),
+        ],
+        vec![node(
+            Op::Add {
+                activation: Activation::None,
+            },
+            &[0, 0],
+            1,
+        )],
+        &[0],
+    );
+    // Values of every run: a factor, and what is taken off them.
+    let runs = [
+        (1e-30, 0.0),
+        (1e-3, 0.0),
+        (1e-3, 0.5e-3),
+        (4.0, 0.0),
+        (1.0, 900.0),
+        (0.0, 0.0),
+        (1e30, 0.5e30),
+    ];
+    let mut found = Vec::new();
+    for (device, batch) in [
+        (&gpu as &dyn Device, 20_000),
+        (&gpu, 777),
+        (&Cpu::new(), 3000),
+    ] {
+        let config = config(Keep::Nothing, Statistics::Histograms, batch);
+        let mut session = device.session(&program, &config).unwrap();
+        let mut random = Random(3);
+        let mut steps = Vec::new();
+        for (factor, offset) in runs {
+            let x: Vec<f32> = (0..60_000)
+                .map(|_| random.u32() as f32 * f32::powi(2.0, -32) * factor - offset)
+                .collect();
+            for part in x.chunks(3 * batch) {
+                let values = [Values::F32(part.to_vec())];
+                session.run(part.len() / 3, &values).unwrap();
+            }
+            steps.push(session.histograms().unwrap());
+        }
+        assert_eq!(steps[6][0].as_ref().unwrap().total(), 7 * 60_000);
+        found.push(steps);
+    }
+    assert_eq!(found[0], found[2], "{}", gpu.name());
+    assert_eq!(found[1], found[2], "{}", gpu.name());
+}
+
+#[test]
 fn minus_zero_counts_as_zero() {
     let Some(gpu) = gpu() else { return };
     let program = program(
@@ -534,47 +587,4 @@ fn adapters_are_listed_with_what_was_opened() {
     assert_eq!(gpu.is_software(), software);
     let part: String = gpu.name().chars().take(5).collect();
     assert!(Gpu::open(Some(&part.to_uppercase())).is_ok());
-}
-
-/// The demands on matrix units are met by the ways they replace: a proof that fails is their fault.
-#[test]
-fn proofs_hold_without_matrix_units() {
-    if gpu().is_none() {
-        return;
-    }
-    let plain = Options {
-        int8: Int8Path::Dot,
-        float: FloatPath::Exact,
-        ..Options::default()
-    };
-    let gpu = Gpu::open_with(&plain).unwrap();
-    assert_eq!(gpu.paths, paths::Paths::default());
-    assert!(paths::int8_holds(&gpu).unwrap());
-    assert!(paths::float_holds(&gpu).unwrap());
-}
-
-#[test]
-fn matrix_units_are_used_as_asked_or_refused() {
-    if gpu().is_none() {
-        return;
-    }
-    for (int8, float, option) in [
-        (Int8Path::Matrix, FloatPath::Exact, "--int8-path"),
-        (Int8Path::Dot, FloatPath::Fast, "--float"),
-    ] {
-        let options = Options {
-            adapter: None,
-            int8,
-            float,
-        };
-        match Gpu::open_with(&options) {
-            Ok(gpu) => {
-                assert_eq!(gpu.paths.int8.is_some(), int8 == Int8Path::Matrix);
-                assert_eq!(gpu.paths.float.is_some(), float == FloatPath::Fast);
-                assert!(gpu.name().contains("matrix units"), "{}", gpu.name());
-                assert!(gpu.summary().products.contains("matrix units"));
-            }
-            Err(error) => assert!(error.to_string().contains(option), "{error}"),
-        }
-    }
 }

@@ -25,6 +25,20 @@ pub trait Device {
         program: &'a Program,
         config: &SessionConfig,
     ) -> Result<Box<dyn Session + 'a>, DeviceError>;
+
+    /// What the device can do at most, measured now; `None` if it cannot tell.
+    fn roofline(&self) -> Option<Roofline> {
+        None
+    }
+}
+
+/// The two limits that no kernel can beat.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Roofline {
+    /// float32 operations, a multiply-add being two.
+    pub operations_per_second: f64,
+    /// Bytes copied through memory, reading and writing counted both.
+    pub bytes_per_second: f64,
 }
 
 /// A loaded program with its buffers.
@@ -87,6 +101,8 @@ pub enum Statistics {
 /// Where the time of a session went, in seconds; for the CPU the sum over its threads.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Profile {
+    /// How many threads these times are the sum of; 1 for a GPU.
+    pub workers: usize,
     /// Bringing the data to the device and making the model's inputs of it.
     pub feed: f64,
     /// The kernel of each step of the program.

@@ -4,6 +4,7 @@
 mod add;
 mod conv;
 mod device;
+mod floor;
 mod fully_connected;
 mod lstm;
 mod mean;
@@ -15,7 +16,10 @@ mod tolerance;
 pub use crate::num::Range;
 pub use add::{Add, AddI8, LEFT_SHIFT};
 pub use conv::{Conv, ConvF32, ConvI8, ConvShape, fold_zero_point};
-pub use device::{Device, DeviceError, Feed, Keep, Profile, Session, SessionConfig, Statistics};
+pub use device::{
+    Device, DeviceError, Feed, Keep, Profile, Roofline, Session, SessionConfig, Statistics,
+};
+pub use floor::{Floor, Floors};
 pub use fully_connected::{FullyConnected, FullyConnectedF32, FullyConnectedI8};
 pub use lstm::{LstmF32, LstmI8, LstmShape};
 pub use mean::{Mean, MeanI8};

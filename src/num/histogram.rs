@@ -18,7 +18,7 @@ pub const BINS: usize = 2048;
 pub const LOWEST_EXPONENT: i32 = -100;
 
 /// How many values of a tensor fell into each bin.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Histogram {
     /// The bins are 2^exponent wide.
     pub exponent: i32,
@@ -100,6 +100,20 @@ impl Histogram {
     /// Values counted.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
+    }
+
+    /// The middle of the bin in which the values so far down the order lie; `fraction` from 0 to 1.
+    pub fn quantile(&self, fraction: f64) -> f64 {
+        let wanted = fraction * self.total() as f64;
+        let mut below = 0;
+        for (i, &n) in self.counts.iter().enumerate() {
+            below += n;
+            if n > 0 && below as f64 >= wanted {
+                let (from, to) = self.edges(i);
+                return (from + to) / 2.0;
+            }
+        }
+        0.0
     }
 
     /// Where a bin begins and ends: `counts[i]` holds values of these magnitudes.

@@ -1,5 +1,6 @@
 //! Results as text: pure functions of result structs. JSON is their serialisation.
 
+mod calibrate;
 mod evaluate;
 mod inspect;
 mod lists;
@@ -7,6 +8,7 @@ mod quantize;
 mod table;
 mod verify;
 
+pub use calibrate::{CalibrateReport, ProfileReport, SeenTensor, calibrate};
 pub use evaluate::{Evaluation, evaluate};
 pub use inspect::{Inspection, inspect};
 pub use lists::{devices, ops};

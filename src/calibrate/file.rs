@@ -1,0 +1,296 @@
+//! Statistics as a file: JSON, the same bytes for the same values, and files of one model merge.
+
+use super::Calibration;
+use crate::graph::Graph;
+use crate::kernel::Range;
+use crate::num::Histogram;
+use crate::num::histogram::{BINS, LOWEST_EXPONENT, bin, exponent_of};
+use serde::{Deserialize, Serialize};
+
+const FORMAT: &str = "zeropoint statistics";
+const VERSION: u32 = 1;
+
+/// What `zeropoint calibrate -o` writes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatisticsFile {
+    /// Always `zeropoint statistics`.
+    format: String,
+    /// Version of the format, 1.
+    version: u32,
+    /// The model they belong to.
+    pub model: ModelIdentity,
+    /// Samples seen.
+    pub samples: u64,
+    /// Every float tensor that had a value, by its number.
+    pub tensors: Vec<TensorStatistics>,
+}
+
+/// Enough to notice that a file belongs to another model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelIdentity {
+    /// Name of its file, without folders.
+    pub file: String,
+    /// Its size.
+    pub bytes: u64,
+    /// CRC-32 of its bytes.
+    pub crc32: u32,
+}
+
+/// Statistics of one tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TensorStatistics {
+    /// Number in the file.
+    pub tensor: usize,
+    /// Name in the file.
+    pub name: String,
+    /// Shape of one sample, as the file gives it.
+    pub shape: Vec<usize>,
+    /// Smallest value.
+    pub min: f32,
+    /// Largest value.
+    pub max: f32,
+    /// Counts, unless ranges alone were gathered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histogram: Option<Histogram>,
+}
+
+/// Why a file of statistics cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// Not JSON of this form.
+    #[error("it is not a statistics file of zeropoint: {0}")]
+    Malformed(String),
+    /// It contradicts itself.
+    #[error("tensor {tensor} ('{name}'): {problem}")]
+    Contradiction {
+        /// Number of the tensor.
+        tensor: usize,
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// Two files that do not belong together.
+    #[error("they cannot be merged: {0}")]
+    Different(&'static str),
+}
+
+impl StatisticsFile {
+    /// Statistics of a graph; `bytes` are those of its model's file.
+    pub fn new(graph: &Graph, bytes: &[u8], calibration: &Calibration) -> StatisticsFile {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        let name = std::path::Path::new(&graph.file).file_name();
+        let tensors = calibration
+            .ranges
+            .iter()
+            .enumerate()
+            .filter_map(|(id, range)| {
+                let Range { min, max } = (*range)?;
+                let tensor = &graph.tensors[id];
+                Some(TensorStatistics {
+                    tensor: id,
+                    name: tensor.name.clone(),
+                    shape: tensor.shape.clone(),
+                    min,
+                    max,
+                    histogram: calibration.histograms.get(id).cloned().flatten(),
+                })
+            });
+        StatisticsFile {
+            format: FORMAT.into(),
+            version: VERSION,
+            model: ModelIdentity {
+                file: name.unwrap_or_default().to_string_lossy().into_owned(),
+                bytes: bytes.len() as u64,
+                crc32: crc.sum(),
+            },
+            samples: calibration.samples as u64,
+            tensors: tensors.collect(),
+        }
+    }
+
+    /// The file's text.
+    pub fn text(&self) -> String {
+        // Maps have string keys and floats are finite, so serialisation has nothing to fail at.
+        serde_json::to_string(self).expect("plain numbers and strings are JSON") + "\n"
+    }
+
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// If it is something else, or contradicts itself.
+    pub fn parse(text: &str) -> Result<StatisticsFile, FileError> {
+        let file: StatisticsFile =
+            serde_json::from_str(text).map_err(|e| FileError::Malformed(e.to_string()))?;
+        if file.format != FORMAT || file.version != VERSION {
+            return Err(FileError::Malformed(format!(
+                "it calls itself '{}', version {}; this program reads '{FORMAT}', version {VERSION}",
+                file.format, file.version
+            )));
+        }
+        for tensor in &file.tensors {
+            tensor.check().map_err(|problem| FileError::Contradiction {
+                tensor: tensor.tensor,
+                name: tensor.name.clone(),
+                problem,
+            })?;
+        }
+        Ok(file)
+    }
+
+    /// The statistics of both files' samples together: as if all had been calibrated at once.
+    ///
+    /// # Errors
+    /// If they are of different models, or one has histograms and the other has not.
+    pub fn merge(mut self, other: &StatisticsFile) -> Result<StatisticsFile, FileError> {
+        let (a, b) = (&self.model, &other.model);
+        if (a.bytes, a.crc32) != (b.bytes, b.crc32) {
+            return Err(FileError::Different("they are of different models"));
+        }
+        if self.tensors.len() != other.tensors.len() {
+            return Err(FileError::Different("they list different tensors"));
+        }
+        self.samples = self.samples.saturating_add(other.samples);
+        for (a, b) in self.tensors.iter_mut().zip(&other.tensors) {
+            if a.tensor != b.tensor {
+                return Err(FileError::Different("they list different tensors"));
+            }
+            let range = a.range().merge(b.range());
+            a.histogram = match (a.histogram.take(), &b.histogram) {
+                (Some(a), Some(b)) => Some(a.merge(b, range)),
+                (None, None) => None,
+                _ => return Err(FileError::Different("only one of them has histograms")),
+            };
+            (a.min, a.max) = (range.min, range.max);
+        }
+        Ok(self)
+    }
+}
+
+impl TensorStatistics {
+    /// Smallest and largest value.
+    pub fn range(&self) -> Range {
+        Range {
+            min: self.min,
+            max: self.max,
+        }
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        if !self.min.is_finite() || !self.max.is_finite() || self.min > self.max {
+            return Err("its range is not one");
+        }
+        let Some(h) = &self.histogram else {
+            return Ok(());
+        };
+        let exponent = exponent_of(self.range());
+        let fits = exponent >= LOWEST_EXPONENT
+            && h.exponent == exponent
+            && h.first == bin(self.min.min(0.0), exponent)
+            && h.counts.len() <= BINS
+            && h.first + h.counts.len() as i32 == bin(self.max.max(0.0), exponent) + 1;
+        let total = h.counts.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
+        match (fits, total) {
+            (false, _) => Err("its histogram does not fit its range"),
+            (true, None | Some(0)) => Err("its counts are no counts"),
+            (true, Some(_)) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn file(values: &[Vec<f32>]) -> StatisticsFile {
+        let tensors = values.iter().enumerate().map(|(id, v)| {
+            let range = v
+                .iter()
+                .fold(Range::EMPTY, |r, &x| r.merge(Range { min: x, max: x }));
+            let mut histogram = Histogram::new(range);
+            histogram.count(v);
+            TensorStatistics {
+                tensor: id,
+                name: format!("t \"{id}\""),
+                shape: vec![1, 2],
+                min: range.min,
+                max: range.max,
+                histogram: Some(histogram),
+            }
+        });
+        StatisticsFile {
+            format: FORMAT.into(),
+            version: VERSION,
+            model: ModelIdentity {
+                file: "m.tflite".into(),
+                bytes: 1,
+                crc32: 2,
+            },
+            samples: 3,
+            tensors: tensors.collect(),
+        }
+    }
+
+    fn finite() -> impl Strategy<Value = f32> {
+        let any = prop::num::f32::ANY.prop_filter("finite", |x| x.is_finite());
+        prop_oneof![any, -8.0f32..8.0]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(v in prop::collection::vec(prop::collection::vec(finite(), 1..20), 0..4)) {
+            let file = file(&v);
+            prop_assert_eq!(StatisticsFile::parse(&file.text()).unwrap(), file);
+        }
+
+        #[test]
+        fn shards_merge_to_the_whole(
+            a in prop::collection::vec(finite(), 1..50),
+            b in prop::collection::vec(finite(), 1..50),
+        ) {
+            let whole = file(&[[a.clone(), b.clone()].concat()]);
+            let merged = file(&[a]).merge(&file(&[b])).unwrap();
+            prop_assert_eq!(merged.tensors, whole.tensors);
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let good = file(&[vec![1.0, 2.0]]);
+        let broken = |change: &dyn Fn(&mut TensorStatistics)| {
+            let mut file = good.clone();
+            change(&mut file.tensors[0]);
+            StatisticsFile::parse(&file.text()).unwrap_err().to_string()
+        };
+        let histogram = |t: &mut TensorStatistics| t.histogram.take().unwrap();
+        for error in [
+            broken(&|t| t.min = 3.0),
+            broken(&|t| t.max = 1e9),
+            broken(&|t| {
+                t.histogram = Some(Histogram {
+                    exponent: 5,
+                    ..histogram(t)
+                });
+            }),
+            broken(&|t| {
+                t.histogram = Some(Histogram {
+                    first: -7,
+                    ..histogram(t)
+                });
+            }),
+            broken(&|t| t.histogram.as_mut().unwrap().counts.fill(u64::MAX)),
+            broken(&|t| t.histogram.as_mut().unwrap().counts.clear()),
+        ] {
+            assert!(error.contains("tensor 0 ('t \"0\"')"), "{error}");
+        }
+        assert!(StatisticsFile::parse("{}").is_err());
+        let mut other = good.clone();
+        other.model.crc32 = 9;
+        assert!(good.clone().merge(&other).is_err());
+        let mut bare = good.clone();
+        bare.tensors[0].histogram = None;
+        assert!(good.merge(&bare).is_err());
+    }
+}

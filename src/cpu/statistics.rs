@@ -1,0 +1,327 @@
+//! Ranges and histograms of float tensors, gathered by all threads while a tensor is in the cache.
+//!
+//! A thread counts a chunk of a tensor with the width of that chunk's own range, then adds its bins to those of the
+//! tensor under a lock. Bins only ever merge in pairs (see `num::histogram`), so the order does not matter.
+
+use crate::graph::TensorId;
+use crate::kernel::{DeviceError, Program, Range, Statistics};
+use crate::num::Histogram;
+use crate::num::histogram::{BINS, bin, exponent_of, power_of_two};
+use std::sync::{Mutex, PoisonError};
+
+/// Tables that are counted into in turns: a value that repeats does not wait for its own last count.
+const TABLES: usize = 4;
+/// Values whose bins are computed before they are counted.
+const BLOCK: usize = 256;
+
+/// What has been seen of one tensor.
+struct Seen {
+    range: Range,
+    /// The range of a chunk that was not finite.
+    broken: Option<Range>,
+    exponent: i32,
+    /// Bin b is counted in slot b mod [`BINS`]. Empty until the first value.
+    slots: Vec<u64>,
+}
+
+/// What all threads have seen of every tensor.
+pub(super) struct Gathered {
+    level: Statistics,
+    tensors: Vec<Mutex<Seen>>,
+}
+
+/// Room for counting, one for each chunk in work.
+pub(super) struct Tables(Vec<[u32; BINS]>);
+
+impl Tables {
+    pub fn new() -> Tables {
+        Tables(vec![[0; BINS]; TABLES])
+    }
+}
+
+impl Gathered {
+    pub fn new(level: Statistics, tensors: usize) -> Gathered {
+        let seen = || {
+            Mutex::new(Seen {
+                range: Range::EMPTY,
+                broken: None,
+                exponent: 0,
+                slots: Vec::new(),
+            })
+        };
+        Gathered {
+            level,
+            tensors: (0..tensors).map(|_| seen()).collect(),
+        }
+    }
+
+    pub fn level(&self) -> Statistics {
+        self.level
+    }
+
+    fn of(&self, id: TensorId) -> std::sync::MutexGuard<'_, Seen> {
+        // A panic of another holder leaves counts, not broken invariants.
+        self.tensors[id]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees values of a tensor; `range` is theirs.
+    pub fn see(&self, id: TensorId, values: &[f32], range: Range, tables: &mut Tables) {
+        if self.level == Statistics::Nothing || range == Range::EMPTY {
+            return;
+        }
+        if !range.min.is_finite() || !range.max.is_finite() {
+            self.of(id).broken.get_or_insert(range);
+            return;
+        }
+        if self.level == Statistics::Ranges {
+            let mut seen = self.of(id);
+            seen.range = seen.range.merge(range);
+            return;
+        }
+        let exponent = exponent_of(range);
+        // Adding the tables up costs as much as counting so many values one by one.
+        if values.len() < BINS {
+            let mut seen = self.of(id);
+            seen.widen(range);
+            let now = seen.exponent;
+            for &x in values {
+                seen.slots[slot(bin(x, now))] += 1;
+            }
+            return;
+        }
+        // Slots of 32 bits: a chunk is far smaller, but nothing here says so.
+        for part in values.chunks(1 << 30) {
+            count(part, power_of_two(-exponent), &mut tables.0);
+            self.of(id).add(range, exponent, tables);
+        }
+    }
+
+    /// The first tensor, in order of execution, that was not finite.
+    pub fn check(&self, program: &Program) -> Result<(), DeviceError> {
+        let graph = &program.graph;
+        let written = program.steps.iter().flat_map(|step| &step.outputs);
+        for &id in graph.inputs.iter().chain(written) {
+            let Some(range) = self.of(id).broken else {
+                continue;
+            };
+            return Err(DeviceError::NotFinite {
+                tensor: format!("{}: {}", graph.file, graph.describe(id)),
+                what: if range.min.is_nan() || range.max.is_nan() {
+                    "NaN"
+                } else {
+                    "infinite"
+                },
+            });
+        }
+        Ok(())
+    }
+
+    pub fn ranges(&self) -> Vec<Option<Range>> {
+        let range = |id| Some(self.of(id).range).filter(|&r| r != Range::EMPTY);
+        (0..self.tensors.len()).map(range).collect()
+    }
+
+    pub fn histograms(&self) -> Vec<Option<Histogram>> {
+        let histogram = |id| {
+            let seen = self.of(id);
+            (!seen.slots.is_empty()).then(|| {
+                let mut h = Histogram::new(seen.range);
+                for (i, count) in h.counts.iter_mut().enumerate() {
+                    *count = seen.slots[slot(h.first + i as i32)];
+                }
+                h
+            })
+        };
+        (0..self.tensors.len()).map(histogram).collect()
+    }
+}
+
+impl Seen {
+    /// Makes room for values of a range.
+    fn widen(&mut self, range: Range) {
+        let before = self.range;
+        self.range = before.merge(range);
+        let exponent = exponent_of(self.range);
+        if self.slots.is_empty() {
+            self.slots = vec![0; BINS];
+        } else if exponent > self.exponent {
+            self.slots = rebinned(&self.slots, before, self.exponent, exponent);
+        }
+        self.exponent = exponent;
+    }
+
+    /// Adds what was counted at an exponent, and clears the tables.
+    fn add(&mut self, range: Range, exponent: i32, tables: &mut Tables) {
+        self.widen(range);
+        let (first, shift) = (
+            bin(range.min.min(0.0), exponent),
+            shift(exponent, self.exponent),
+        );
+        for i in 0..BINS {
+            let at = slot(first + i as i32);
+            let n: u64 = tables.0.iter().map(|table| u64::from(table[at])).sum();
+            if n > 0 {
+                self.slots[slot((first + i as i32) >> shift)] += n;
+            }
+        }
+        tables.0.iter_mut().for_each(|table| table.fill(0));
+    }
+}
+
+fn slot(bin: i32) -> usize {
+    bin as usize % BINS
+}
+
+fn shift(from: i32, to: i32) -> i32 {
+    (to - from).clamp(0, 31)
+}
+
+/// Slots of the range at one exponent as slots at a larger one.
+fn rebinned(slots: &[u64], range: Range, from: i32, to: i32) -> Vec<u64> {
+    let mut new = vec![0; BINS];
+    let first = bin(range.min.min(0.0), from);
+    for i in 0..BINS as i32 {
+        new[slot((first + i) >> shift(from, to))] += slots[slot(first + i)];
+    }
+    new
+}
+
+/// Counts values by their slot; `scale` is the inverse of the width.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn count(values: &[f32], scale: f32, tables: &mut [[u32; BINS]]) {
+    let [a, b, c, d] = tables else {
+        unreachable!("Tables::new makes {TABLES} of them")
+    };
+    let mut slots = [0u16; BLOCK];
+    let (blocks, rest) = values.as_chunks::<BLOCK>();
+    for block in blocks {
+        slots_of(block, scale, &mut slots);
+        for four in slots.as_chunks::<TABLES>().0 {
+            a[usize::from(four[0]) % BINS] += 1;
+            b[usize::from(four[1]) % BINS] += 1;
+            c[usize::from(four[2]) % BINS] += 1;
+            d[usize::from(four[3]) % BINS] += 1;
+        }
+    }
+    slots_of(rest, scale, &mut slots);
+    for &slot in &slots[..rest.len()] {
+        a[usize::from(slot) % BINS] += 1;
+    }
+}
+
+/// The slots of up to a block of values: `num::histogram::bin` in arithmetic that vectorises. A conversion to integers
+/// would check for NaN and overflow, four times as slow; there is neither here.
+#[inline(always)]
+fn slots_of(values: &[f32], scale: f32, slots: &mut [u16; BLOCK]) {
+    /// Adding it leaves the nearest integer in the low bits, for what is below 2¹².
+    const INTEGERS: f32 = (1 << 23) as f32;
+    for (slot, &x) in slots.iter_mut().zip(values) {
+        let magnitude = x.abs() * scale;
+        let nearest = magnitude + INTEGERS;
+        let above = u32::from(nearest - INTEGERS > magnitude);
+        let whole = nearest.to_bits().wrapping_sub(above);
+        let negative = 0u32.wrapping_sub(u32::from(x.to_bits() > 1 << 31));
+        *slot = (whole ^ negative) as u16 % BINS as u16;
+    }
+}
+
+/// Smallest and largest value; NaN anywhere makes both NaN. −0 counts as +0.
+pub(super) fn range_of(values: &[f32]) -> Range {
+    let (mut range, poison) = extremes(values);
+    let infinite = range.min == f32::NEG_INFINITY || range.max == f32::INFINITY;
+    if !infinite && !values.is_empty() && poison {
+        range = Range {
+            min: f32::NAN,
+            max: f32::NAN,
+        };
+    }
+    Range {
+        min: range.min + 0.0,
+        max: range.max + 0.0,
+    }
+}
+
+/// Smallest and largest number, and whether anything was not finite.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn extremes(values: &[f32]) -> (Range, bool) {
+    const LANES: usize = 64;
+    let (mut low, mut high, mut poison) = (
+        [f32::INFINITY; LANES],
+        [f32::NEG_INFINITY; LANES],
+        [0.0f32; LANES],
+    );
+    let mut see = |lane: usize, x: f32| {
+        low[lane] = if x < low[lane] { x } else { low[lane] };
+        high[lane] = if x > high[lane] { x } else { high[lane] };
+        // NaN and infinities stay; anything finite adds 0.
+        poison[lane] += x * 0.0;
+    };
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, &x) in chunk.iter().enumerate() {
+            see(lane, x);
+        }
+    }
+    rest.iter().enumerate().for_each(|(lane, &x)| see(lane, x));
+    let range = (0..LANES).fold(Range::EMPTY, |range, lane| {
+        range.merge(Range {
+            min: low[lane],
+            max: high[lane],
+        })
+    });
+    (range, poison.iter().any(|p| p.is_nan()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn gather(parts: &[Vec<f32>]) -> Histogram {
+        let gathered = Gathered::new(Statistics::Histograms, 1);
+        let mut tables = Tables::new();
+        for part in parts {
+            gathered.see(0, part, range_of(part), &mut tables);
+        }
+        gathered.histograms().remove(0).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn parts_count_like_the_whole(
+            seed in prop::collection::vec(-1.0f32..1.0, 1..100),
+            sizes in prop::collection::vec(1usize..6000, 1..6),
+            scales in prop::collection::vec(-20i32..20, 6),
+        ) {
+            let parts: Vec<Vec<f32>> = sizes
+                .iter()
+                .zip(&scales)
+                .map(|(&n, &e)| (0..n).map(|i| seed[i % seed.len()] * (i % 97) as f32 * power_of_two(e)).collect())
+                .collect();
+            let whole = parts.concat();
+            let mut expected = Histogram::new(range_of(&whole));
+            expected.count(&whole);
+            prop_assert_eq!(gather(&parts), expected);
+        }
+    }
+
+    #[test]
+    fn ranges_see_everything() {
+        let v: Vec<f32> = (0..1000)
+            .map(|i| ((i * 37) % 1000) as f32 - 300.0)
+            .collect();
+        assert_eq!(
+            range_of(&v),
+            Range {
+                min: -300.0,
+                max: 699.0
+            }
+        );
+        assert_eq!(range_of(&[-0.0]).min.to_bits(), 0);
+        assert!(range_of(&[1.0, f32::NAN, 2.0]).min.is_nan());
+        assert_eq!(range_of(&[1.0, f32::INFINITY]).max, f32::INFINITY);
+        assert_eq!(range_of(&[]), Range::EMPTY);
+    }
+}

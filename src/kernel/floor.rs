@@ -1,0 +1,99 @@
+//! What a program cannot do without: operations and bytes a sample, computed from the graph.
+//!
+//! A multiplication and an addition count as two operations. Elementwise work counts one operation a result, a MEAN
+//! one an input, a SOFTMAX four a value, an LSTM ten a cell and step beside its products. Each operator reads its
+//! inputs and writes its outputs once; weights are read once a batch and counted apart.
+
+use super::{Kernel, Program, Step};
+
+/// The floor of one step, for one sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Floor {
+    /// Floating point or integer operations.
+    pub operations: u64,
+    /// Bytes of activations that are read or written.
+    pub bytes: u64,
+    /// Bytes of constants, once a batch.
+    pub constant_bytes: u64,
+}
+
+/// The floor of a program, for one sample.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Floors {
+    /// One a step.
+    pub steps: Vec<Floor>,
+    /// All steps.
+    pub total: Floor,
+}
+
+impl Kernel {
+    /// Operations for one sample whose first output has so many elements.
+    fn operations(&self, elements: u64) -> u64 {
+        match self {
+            Kernel::ConvF32(k) => elements * 2 * k.shape.depth() as u64,
+            Kernel::ConvI8(k) => elements * 2 * k.shape.depth() as u64,
+            Kernel::DepthwiseF32(k) => elements * 2 * u64::from(k.shape.k_h * k.shape.k_w),
+            Kernel::DepthwiseI8(k) => elements * 2 * u64::from(k.shape.k_h * k.shape.k_w),
+            Kernel::FullyConnectedF32(k) => elements * 2 * k.shape.depth as u64,
+            Kernel::FullyConnectedI8(k) => elements * 2 * k.shape.depth as u64,
+            Kernel::LstmF32(k) => lstm(elements, k.shape.input, k.shape.cells),
+            Kernel::LstmI8(k) => lstm(elements, k.shape.input, k.shape.cells),
+            Kernel::MeanF32(k) => elements * u64::from(k.count),
+            Kernel::MeanI8(k) => elements * u64::from(k.shape.count),
+            Kernel::SoftmaxF32(_) | Kernel::SoftmaxI8(_) => elements * 4,
+            Kernel::AddF32(_) | Kernel::AddI8(_) | Kernel::Quantize(_) => elements,
+            Kernel::Copy | Kernel::Gather(_) | Kernel::Requantize(_) | Kernel::Dequantize(_) => 0,
+        }
+    }
+}
+
+/// Four gates a result, each with a product of input and state.
+fn lstm(results: u64, input: usize, cells: usize) -> u64 {
+    results * (4 * 2 * (input + cells) as u64 + 10)
+}
+
+impl Program {
+    /// The floor of every step and of all.
+    pub fn floors(&self) -> Floors {
+        let mut floors = Floors::default();
+        for step in &self.steps {
+            let floor = self.floor(step);
+            floors.total.operations += floor.operations;
+            floors.total.bytes += floor.bytes;
+            floors.total.constant_bytes += floor.constant_bytes;
+            floors.steps.push(floor);
+        }
+        floors
+    }
+
+    fn floor(&self, step: &Step) -> Floor {
+        let graph = &self.graph;
+        let bytes = |id: usize| (graph.elements(id) * graph.tensors[id].dtype.size()) as u64;
+        let constant = |id: &usize| graph.tensors[*id].constant.is_some();
+        let node = graph.nodes[step.node].inputs.iter().flatten();
+        Floor {
+            operations: step
+                .kernel
+                .operations(graph.elements(step.outputs[0]) as u64),
+            bytes: step
+                .inputs
+                .iter()
+                .filter(|id| !constant(id))
+                .chain(&step.outputs)
+                .map(|&id| bytes(id))
+                .sum(),
+            constant_bytes: node.filter(|id| constant(id)).map(|&id| bytes(id)).sum(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_lstm_by_hand() {
+        // 3 steps of 2 cells from 5 inputs: a step multiplies 4·2 rows by 5 + 2 columns.
+        assert_eq!(lstm(3 * 2, 5, 2), 3 * (2 * 8 * 7 + 2 * 10));
+    }
+}

@@ -1,0 +1,282 @@
+//! What `calibrate` saw, and where its time went.
+
+use super::table::{Table, shorten};
+use crate::kernel::{Floor, Floors, Profile, Range, Roofline};
+
+/// A calibration as a report shows it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct CalibrateReport {
+    /// Device and how it computes.
+    pub device: String,
+    /// Samples seen.
+    pub samples: usize,
+    /// Seconds of the calibration.
+    pub seconds: f64,
+    /// Bytes of data that travel to the device for a sample.
+    pub upload_bytes: u64,
+    /// What the model cannot do without, a sample.
+    pub floor: Floor,
+    /// Statistics of the tensors.
+    pub tensors: Vec<SeenTensor>,
+    /// Where the time went, if that was asked for.
+    pub profile: Option<ProfileReport>,
+}
+
+/// What was seen of one tensor.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SeenTensor {
+    /// Number in the file.
+    pub tensor: usize,
+    /// Name in the file.
+    pub name: String,
+    /// Smallest and largest value.
+    pub range: Range,
+    /// Below which 0.1 %, 50 % and 99.9 % of the values lie, to the width of a bin; none without histograms.
+    pub quantiles: Option<[f64; 3]>,
+}
+
+/// Where the time went.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ProfileReport {
+    /// Times, measured by the device.
+    pub profile: Profile,
+    /// Floors of the steps.
+    pub floors: Floors,
+    /// Operator and first output of each step.
+    pub steps: Vec<String>,
+    /// Limits of the device, if it can tell.
+    pub roofline: Option<Roofline>,
+}
+
+/// The report as text.
+pub fn calibrate(report: &CalibrateReport) -> String {
+    let rate = report.samples as f64 / report.seconds.max(1e-9);
+    let operations = report.floor.operations as f64;
+    let mut text = format!(
+        "calibrated on {} samples in {:.2} s ({rate:.0} samples/s) on {}\n\
+         a sample: {}, {}B of activations, {}B of data; {}/s\n\n",
+        report.samples,
+        report.seconds,
+        report.device,
+        scaled(operations, "operation", "s"),
+        si(report.floor.bytes as f64),
+        si(report.upload_bytes as f64),
+        scaled(operations * rate, "operation", "s"),
+    );
+    text += &tensors(&report.tensors);
+    if let Some(profile) = &report.profile {
+        text += &format!("\n{}", steps(profile, report.samples));
+    }
+    text
+}
+
+fn tensors(tensors: &[SeenTensor]) -> String {
+    let mut table = Table::new(&[
+        ">tensor", "name", ">min", ">0.1 %", ">median", ">99.9 %", ">max",
+    ]);
+    for t in tensors {
+        let quantile = |i: usize| t.quantiles.map_or("–".into(), |q| number(q[i]));
+        table.row(vec![
+            t.tensor.to_string(),
+            shorten(&t.name, 48),
+            number(f64::from(t.range.min)),
+            quantile(0),
+            quantile(1),
+            quantile(2),
+            number(f64::from(t.range.max)),
+        ]);
+    }
+    table.text()
+}
+
+/// One line of the profile.
+struct Line {
+    what: String,
+    seconds: f64,
+    floor: Floor,
+}
+
+fn steps(report: &ProfileReport, samples: usize) -> String {
+    let ProfileReport {
+        profile,
+        floors,
+        steps,
+        roofline,
+    } = report;
+    let (n, workers) = (samples.max(1) as f64, profile.workers.max(1) as f64);
+    let line = |what: String, seconds, floor| Line {
+        what,
+        seconds,
+        floor,
+    };
+    let mut lines = vec![line("data → inputs".into(), profile.feed, Floor::default())];
+    for ((step, &seconds), &floor) in steps.iter().zip(&profile.steps).zip(&floors.steps) {
+        lines.push(line(step.clone(), seconds, floor));
+    }
+    let statistics: f64 = profile.statistics.iter().sum();
+    lines.push(line("statistics".into(), statistics, Floor::default()));
+    let total: f64 = lines.iter().map(|l| l.seconds).sum();
+    // Seconds that the work takes at the device's limits, and which of them it is.
+    let limit = |floor: &Floor| {
+        let r = roofline.as_ref()?;
+        let compute = floor.operations as f64 / r.operations_per_second;
+        let memory = floor.bytes as f64 / r.bytes_per_second;
+        Some((
+            compute.max(memory),
+            if compute >= memory {
+                "compute"
+            } else {
+                "memory"
+            },
+        ))
+    };
+    let mut table = Table::new(&[
+        "operator → output",
+        ">µs/sample",
+        ">share",
+        ">Gop/s",
+        ">GB/s",
+        ">floor µs",
+        ">of floor",
+        "bound by",
+    ]);
+    let dash = || "–".to_owned();
+    let mut row = |what: String, seconds: f64, floor: &Floor| {
+        // Threads work side by side: a sample takes its share of their time.
+        let each = seconds / n / workers;
+        let rate = |amount: u64| {
+            let known = amount > 0 && each > 0.0;
+            known.then(|| format!("{:.1}", amount as f64 / each / 1e9))
+        };
+        let (floor_time, bound) = match limit(floor) {
+            Some((time, bound)) if time > 0.0 => (Some(time), bound.to_owned()),
+            _ => (None, dash()),
+        };
+        table.row(vec![
+            what,
+            format!("{:.1}", 1e6 * each),
+            format!("{:.1} %", 100.0 * seconds / total.max(1e-12)),
+            rate(floor.operations).unwrap_or_else(dash),
+            rate(floor.bytes).unwrap_or_else(dash),
+            floor_time.map_or_else(dash, |t| format!("{:.1}", 1e6 * t)),
+            floor_time.map_or_else(dash, |t| format!("{:.0} %", 100.0 * t / each.max(1e-12))),
+            bound,
+        ]);
+    };
+    for l in &lines {
+        row(l.what.clone(), l.seconds, &l.floor);
+    }
+    row("all".into(), total, &floors.total);
+    let mut text = match roofline {
+        Some(r) => format!(
+            "where the time went; the limits of this device, measured now: {}/s, {}B/s through memory\n\
+             (caches are faster than memory, so an operator can beat a floor of memory)\n\n",
+            scaled(r.operations_per_second, "operation", "s"),
+            si(r.bytes_per_second)
+        ),
+        None => "where the time went; this device does not tell its limits\n\n".to_owned(),
+    };
+    text += &table.text();
+    text + &gap(&lines, &limit, n * workers)
+}
+
+/// A sentence about the largest distances to the floor.
+fn gap(
+    lines: &[Line],
+    limit: &dyn Fn(&Floor) -> Option<(f64, &'static str)>,
+    share: f64,
+) -> String {
+    let lost = |l: &Line| l.seconds / share - limit(&l.floor).map_or(0.0, |(time, _)| time);
+    let mut order: Vec<&Line> = lines.iter().collect();
+    order.sort_by(|a, b| lost(b).total_cmp(&lost(a)));
+    let worst: Vec<String> = order
+        .iter()
+        .take(3)
+        .map(|l| format!("{} ({:.1} µs)", l.what, 1e6 * lost(l)))
+        .collect();
+    format!(
+        "\nmost time above the floor, a sample: {}\n",
+        worst.join(", ")
+    )
+}
+
+fn number(x: f64) -> String {
+    let magnitude = x.abs();
+    if x == 0.0 {
+        "0".into()
+    } else if (0.001..10_000.0).contains(&magnitude) {
+        format!("{x:.4}")
+    } else {
+        format!("{x:.2e}")
+    }
+}
+
+/// 1234567 as `1.23 M`.
+fn si(x: f64) -> String {
+    let units = ["", "k", "M", "G", "T", "P"];
+    let mut at = 0;
+    let mut x = x;
+    while x >= 1000.0 && at + 1 < units.len() {
+        x /= 1000.0;
+        at += 1;
+    }
+    let digits = if at == 0 || x >= 100.0 { 0 } else { 2 };
+    format!("{x:.digits$} {}", units[at])
+}
+
+fn scaled(x: f64, what: &str, plural: &str) -> String {
+    format!("{}{what}{plural}", si(x))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_names_the_operator_and_what_bounds_it() {
+        let floor = Floor {
+            operations: 2_000_000,
+            bytes: 1000,
+            constant_bytes: 0,
+        };
+        let report = CalibrateReport {
+            device: "CPU".into(),
+            samples: 10,
+            seconds: 0.5,
+            upload_bytes: 4,
+            floor,
+            tensors: vec![SeenTensor {
+                tensor: 3,
+                name: "relu".into(),
+                range: Range { min: 0.0, max: 6.0 },
+                quantiles: Some([0.0, 0.5, 5.5]),
+            }],
+            profile: Some(ProfileReport {
+                profile: Profile {
+                    workers: 2,
+                    feed: 0.0,
+                    steps: vec![0.04],
+                    statistics: vec![0.01],
+                },
+                floors: Floors {
+                    steps: vec![floor],
+                    total: floor,
+                },
+                steps: vec!["CONV_2D → relu".into()],
+                roofline: Some(Roofline {
+                    operations_per_second: 2e9,
+                    bytes_per_second: 1e9,
+                }),
+            }),
+        };
+        let text = calibrate(&report);
+        // 0.04 s of two threads for ten samples: 2 ms each; the floor is 1 ms.
+        assert!(text.contains("CONV_2D → relu"), "{text}");
+        let line = text.lines().find(|l| l.contains("CONV_2D")).unwrap();
+        for cell in ["2000.0", "80.0 %", "1000.0", "50 %", "compute"] {
+            assert!(line.contains(cell), "{cell}: {line}");
+        }
+        assert!(text.contains("CONV_2D → relu (1000.0 µs)"), "{text}");
+        assert!(text.contains("2.00 Moperations"), "{text}");
+    }
+}
