@@ -1,126 +1,39 @@
-// A float convolution as a matrix product whose left matrix is gathered on the fly (implicit GEMM).
+// A float convolution as a matrix product whose left matrix is gathered on the fly (implicit GEMM), see shared/windows.
 //
-// Rows are output pixels of all samples, columns the output channels of one group, the reduction runs over
-// k = (tap, channel) with the channels of a tap padded to a multiple of 4. A workgroup makes a tile of 64 x 64, each of
-// its 64 invocations 8 rows x 8 columns; k advances by 16. Every element is summed in the order of k, whatever the
-// number of samples.
-//
-// The importing shader declares the input and `load_quad(element, count)`: four channels from there on, of which
-// `count` exist.
-#import shared/run
+// k advances by 16. Every element is summed in the order of k, whatever the tile and the number of samples.
+#import shared/windows_f32
 
-struct Params {
-    in_h: u32,
-    in_w: u32,
-    in_c: u32,
-    out_h: u32,
-    out_w: u32,
-    out_c: u32,
-    stride_h: u32,
-    stride_w: u32,
-    pad_top: u32,
-    pad_left: u32,
-    group_in: u32,
-    group_out: u32,
-    // Output pixels of one sample.
-    pixels: u32,
-    // Elements from one sample of the input to the next.
-    in_stride: u32,
-    // Quads of k.
-    depth: u32,
-    // Quads of output channels in a group.
-    columns: u32,
-    groups: u32,
-    // Bit 0: `low` applies, bit 1: `high` applies.
-    bounded: u32,
-    low: f32,
-    high: f32,
-}
+// A workgroup is ACROSS x DOWN invocations; each makes 8 rows x OWN quads of columns.
+const ACROSS: u32 = ${ACROSS}u;
+const OWN: u32 = ${OWN}u;
+const DOWN: u32 = 64u / ACROSS;
+const ROWS: u32 = DOWN * 8u;
+const COLUMN_QUADS: u32 = ACROSS * OWN;
+// Quads of rows from one k to the next: one more, so that the transposed writes fall into different banks.
+const ROW_STRIDE: u32 = DOWN * 2u + 1u;
 
-@group(0) @binding(1) var<storage, read> params: Params;
-// For each quad of k: vertical and horizontal distance, distance in elements, channels that exist.
-@group(0) @binding(2) var<storage, read> taps: array<vec4<i32>>;
 // [group][k][columns]
 @group(0) @binding(3) var<storage, read> weights: array<vec4<f32>>;
-// [group][columns]
-@group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> output: array<f32>;
 
-// [k][row quad], rows of 17 so that the transposed writes fall into different banks.
-var<workgroup> row_tile: array<vec4<f32>, 272>;
+// [k][row quad]
+var<workgroup> row_tile: array<vec4<f32>, 16u * ROW_STRIDE>;
 // [k][column quad]
-var<workgroup> column_tile: array<vec4<f32>, 256>;
+var<workgroup> column_tile: array<vec4<f32>, 16u * COLUMN_QUADS>;
+#if GUARDED
+var<workgroup> wanted: u32;
+#end
 
-// Where the window of an output pixel starts: its row, its column, its first element.
-fn window(row: u32, group: u32) -> vec3<i32> {
-    let sample = row / params.pixels;
-    let pixel = row % params.pixels;
-    let line = pixel / params.out_w;
-    let image = line / params.out_h;
-    let y = bitcast<i32>((line % params.out_h) * params.stride_h - params.pad_top);
-    let x = bitcast<i32>((pixel % params.out_w) * params.stride_w - params.pad_left);
-    let position = bitcast<i32>(image * params.in_h * params.in_w) + y * bitcast<i32>(params.in_w) + x;
-    let start = position * bitcast<i32>(params.in_c);
-    return vec3<i32>(y, x, start + bitcast<i32>(sample * params.in_stride + group * params.group_in));
-}
-
-// Four channels of the window at a tap; 0 in the padding.
-fn gather(start: vec3<i32>, tap: vec4<i32>, size: vec2<u32>) -> vec4<f32> {
-    let place = bitcast<vec3<u32>>(start + tap.xyz);
-    if (place.x >= size.x || place.y >= size.y) {
-        return vec4<f32>(0.0);
-    }
-    return load_quad(place.z, bitcast<u32>(tap.w));
-}
-
-// Adds the products of one k to the 8 x 8 sums of an invocation: two quads for each row.
-fn multiply(k: u32, tx: u32, ty: u32, acc: ptr<function, array<vec4<f32>, 16>>) {
-    let a0 = row_tile[k * 17u + ty];
-    let a1 = row_tile[k * 17u + ty + 8u];
-    let b0 = column_tile[k * 16u + tx];
-    let b1 = column_tile[k * 16u + tx + 8u];
-    (*acc)[0] += a0.x * b0;
-    (*acc)[1] += a0.x * b1;
-    (*acc)[2] += a0.y * b0;
-    (*acc)[3] += a0.y * b1;
-    (*acc)[4] += a0.z * b0;
-    (*acc)[5] += a0.z * b1;
-    (*acc)[6] += a0.w * b0;
-    (*acc)[7] += a0.w * b1;
-    (*acc)[8] += a1.x * b0;
-    (*acc)[9] += a1.x * b1;
-    (*acc)[10] += a1.y * b0;
-    (*acc)[11] += a1.y * b1;
-    (*acc)[12] += a1.z * b0;
-    (*acc)[13] += a1.z * b1;
-    (*acc)[14] += a1.w * b0;
-    (*acc)[15] += a1.w * b1;
-}
-
-// Adds the bias, applies the bounds, writes up to four channels of a pixel.
-fn store(row: u32, rows: u32, group: u32, column: u32, sum: vec4<f32>) {
-    if (row >= rows || column >= params.columns) {
-        return;
-    }
-    var y = sum + bias[group * params.columns + column];
-    if ((params.bounded & 1u) != 0u) {
-        y = select(y, vec4<f32>(params.low), y < vec4<f32>(params.low));
-    }
-    if ((params.bounded & 2u) != 0u) {
-        y = select(y, vec4<f32>(params.high), y > vec4<f32>(params.high));
-    }
-    let at = row * params.out_c + group * params.group_out + column * 4u;
-    let count = params.group_out - column * 4u;
-    output[at] = y.x;
-    if (count > 1u) {
-        output[at + 1u] = y.y;
-    }
-    if (count > 2u) {
-        output[at + 2u] = y.z;
-    }
-    if (count > 3u) {
-        output[at + 3u] = y.w;
-    }
+// Adds the products of one k to the sums of an invocation.
+fn multiply(k: u32, tx: u32, ty: u32, acc: ptr<function, array<vec4<f32>, 8u * OWN>>) {
+    let top = row_tile[k * ROW_STRIDE + ty];
+    let bottom = row_tile[k * ROW_STRIDE + ty + DOWN];
+#for q in OWN
+    let w${q} = column_tile[k * COLUMN_QUADS + tx + ${q}u * ACROSS];
+#for r in 4
+    (*acc)[${r}u * OWN + ${q}u] += top[${r}] * w${q};
+    (*acc)[(${r}u + 4u) * OWN + ${q}u] += bottom[${r}] * w${q};
+#end
+#end
 }
 
 @compute @workgroup_size(64)
@@ -132,72 +45,79 @@ fn main(
     let rows = run.samples * params.pixels;
     let depth = params.depth;
     let columns = params.columns;
-    let column_tiles = (columns + 15u) / 16u;
+    let column_tiles = (columns + COLUMN_QUADS - 1u) / COLUMN_QUADS;
     let tile = linear_workgroup(group_id, group_count);
     let strip = tile % (column_tiles * params.groups);
     let group = strip / column_tiles;
-    let first_column = (strip % column_tiles) * 16u;
-    let first_row = tile / (column_tiles * params.groups) * 64u;
+    let first_column = (strip % column_tiles) * COLUMN_QUADS;
+    let first_row = tile / (column_tiles * params.groups) * ROWS;
     if (first_row >= rows) {
         return;
     }
+#if GUARDED
+    if (t == 0u) {
+        wanted = 0u;
+    }
+    workgroupBarrier();
+    for (var row = first_row + t; row < min(first_row + ROWS, rows); row += 64u) {
+        if (given_up[row * params.groups + group] != 0u) {
+            // All that write write the same.
+            wanted = 1u;
+        }
+    }
+    if (workgroupUniformLoad(&wanted) == 0u) {
+        return;
+    }
+#end
 
-    // Each invocation loads a quad of k of four rows, and four k of a column quad.
+    // Each invocation loads a quad of k of some quads of rows, and some k of a column quad.
     let size = vec2<u32>(params.in_h, params.in_w);
     let lane = t % 4u;
-    let quad = t / 4u;
+#for i in ROW_ITEMS
+    let quad${i} = t / 4u + ${i}u * 16u;
+    let row${i} = vec4<u32>(first_row + quad${i} * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+#for r in 4
     // Rows behind the end repeat the last one and are not stored.
-    let row = vec4<u32>(first_row + quad * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
-    let start0 = window(min(row.x, rows - 1u), group);
-    let start1 = window(min(row.y, rows - 1u), group);
-    let start2 = window(min(row.z, rows - 1u), group);
-    let start3 = window(min(row.w, rows - 1u), group);
-    let column = first_column + t % 16u;
+    let start${i}_${r} = window(min(row${i}[${r}], rows - 1u), group);
+#end
+#end
+    let column = first_column + t % COLUMN_QUADS;
     let weight_base = group * depth * 4u * columns + column;
 
-    let tx = t % 8u;
-    let ty = t / 8u;
-    var acc: array<vec4<f32>, 16>;
+    let tx = t % ACROSS;
+    let ty = t / ACROSS;
+    var acc: array<vec4<f32>, 8u * OWN>;
     for (var step = 0u; step < depth; step += 4u) {
-        var r0 = vec4<f32>(0.0);
-        var r1 = vec4<f32>(0.0);
-        var r2 = vec4<f32>(0.0);
-        var r3 = vec4<f32>(0.0);
+#for i in ROW_ITEMS
+#for r in 4
+        var x${i}_${r} = vec4<f32>(0.0);
+#end
+#end
         if (step + lane < depth) {
             let tap = taps[step + lane];
-            r0 = gather(start0, tap, size);
-            r1 = gather(start1, tap, size);
-            r2 = gather(start2, tap, size);
-            r3 = gather(start3, tap, size);
+#for i in ROW_ITEMS
+#for r in 4
+            x${i}_${r} = gather(start${i}_${r}, tap, size);
+#end
+#end
         }
-        var w0 = vec4<f32>(0.0);
-        var w1 = vec4<f32>(0.0);
-        var w2 = vec4<f32>(0.0);
-        var w3 = vec4<f32>(0.0);
-        if (column < columns) {
-            let at = weight_base + (step * 4u + t / 16u) * columns;
-            // The four k of one invocation lie in the four quads of this step.
-            w0 = weights[at];
-            if (step + 1u < depth) {
-                w1 = weights[at + 4u * columns];
-            }
-            if (step + 2u < depth) {
-                w2 = weights[at + 8u * columns];
-            }
-            if (step + 3u < depth) {
-                w3 = weights[at + 12u * columns];
-            }
+#for j in COLUMN_ITEMS
+        let k${j} = step * 4u + t / COLUMN_QUADS + ${j}u * (64u / COLUMN_QUADS);
+        var w${j} = vec4<f32>(0.0);
+        if (column < columns && k${j} < depth * 4u) {
+            w${j} = weights[weight_base + k${j} * columns];
         }
+#end
         workgroupBarrier();
-        let to = lane * 68u + quad;
-        row_tile[to] = vec4<f32>(r0.x, r1.x, r2.x, r3.x);
-        row_tile[to + 17u] = vec4<f32>(r0.y, r1.y, r2.y, r3.y);
-        row_tile[to + 34u] = vec4<f32>(r0.z, r1.z, r2.z, r3.z);
-        row_tile[to + 51u] = vec4<f32>(r0.w, r1.w, r2.w, r3.w);
-        column_tile[t] = w0;
-        column_tile[t + 64u] = w1;
-        column_tile[t + 128u] = w2;
-        column_tile[t + 192u] = w3;
+#for i in ROW_ITEMS
+        let to${i} = lane * 4u * ROW_STRIDE + quad${i};
+#for r in 4
+        row_tile[to${i} + ${r}u * ROW_STRIDE] = vec4<f32>(x${i}_0[${r}], x${i}_1[${r}], x${i}_2[${r}], x${i}_3[${r}]);
+#end
+#end
+#for j in COLUMN_ITEMS
+        column_tile[t + ${j}u * 64u] = w${j};
+#end
         workgroupBarrier();
         // Written out by fours: llvmpipe ends long loops.
         for (var k = 0u; k < 16u; k += 4u) {
@@ -208,23 +128,10 @@ fn main(
         }
     }
 
-    let out_row = first_row + ty * 4u;
-    let left = first_column + tx;
-    let right = left + 8u;
-    store(out_row, rows, group, left, acc[0]);
-    store(out_row, rows, group, right, acc[1]);
-    store(out_row + 1u, rows, group, left, acc[2]);
-    store(out_row + 1u, rows, group, right, acc[3]);
-    store(out_row + 2u, rows, group, left, acc[4]);
-    store(out_row + 2u, rows, group, right, acc[5]);
-    store(out_row + 3u, rows, group, left, acc[6]);
-    store(out_row + 3u, rows, group, right, acc[7]);
-    store(out_row + 32u, rows, group, left, acc[8]);
-    store(out_row + 32u, rows, group, right, acc[9]);
-    store(out_row + 33u, rows, group, left, acc[10]);
-    store(out_row + 33u, rows, group, right, acc[11]);
-    store(out_row + 34u, rows, group, left, acc[12]);
-    store(out_row + 34u, rows, group, right, acc[13]);
-    store(out_row + 35u, rows, group, left, acc[14]);
-    store(out_row + 35u, rows, group, right, acc[15]);
+#for r in 4
+#for q in OWN
+    store(first_row + ty * 4u + ${r}u, rows, group, first_column + tx + ${q}u * ACROSS, acc[${r}u * OWN + ${q}u]);
+    store(first_row + (ty + DOWN) * 4u + ${r}u, rows, group, first_column + tx + ${q}u * ACROSS, acc[(${r}u + 4u) * OWN + ${q}u]);
+#end
+#end
 }

@@ -4,7 +4,7 @@ use super::{Failure, output};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use zeropoint::cpu::Cpu;
-use zeropoint::gpu::Gpu;
+use zeropoint::gpu::{self, Gpu};
 use zeropoint::graph::Graph;
 use zeropoint::kernel::{self, Device, Feed, Program};
 use zeropoint::{data, graph, model, stream};
@@ -18,6 +18,28 @@ pub enum Choice {
     Gpu,
     /// The CPU
     Cpu,
+}
+
+/// How a GPU computes int8 products
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Int8Path {
+    /// On matrix units where they prove exact on this device, otherwise dot products
+    Auto,
+    /// Dot products of four bytes
+    Dot,
+    /// On matrix units, or not at all
+    Matrix,
+}
+
+/// How a GPU computes float products
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FloatPath {
+    /// On matrix units where they prove accurate on this device, otherwise plain f32
+    Auto,
+    /// Plain f32
+    Exact,
+    /// On matrix units, or not at all
+    Fast,
 }
 
 /// Device options.
@@ -35,6 +57,24 @@ pub struct DeviceArguments {
     /// Take the GPU whose name contains NAME (see `zeropoint devices`)
     #[arg(long, value_name = "NAME")]
     pub adapter: Option<String>,
+    /// How the GPU computes int8 products; all ways give equal bits
+    #[arg(
+        long,
+        value_enum,
+        default_value = "auto",
+        value_name = "auto|dot|matrix",
+        hide_possible_values = true
+    )]
+    pub int8_path: Int8Path,
+    /// How the GPU computes float products: in plain f32, or faster with every float as two halves on matrix units
+    #[arg(
+        long = "float",
+        value_enum,
+        default_value = "auto",
+        value_name = "auto|exact|fast",
+        hide_possible_values = true
+    )]
+    pub float_path: FloatPath,
     /// Samples computed at once; chosen from memory if not given
     #[arg(long, value_name = "N", value_parser = positive)]
     pub batch: Option<usize>,
@@ -88,15 +128,25 @@ impl DataArguments {
 impl DeviceArguments {
     /// The GPU these options ask for; `None` for the CPU. `auto` says on stderr why it takes the CPU.
     pub fn gpu(&self) -> Result<Option<Gpu>, Failure> {
+        let matrix_units = match (self.int8_path, self.float_path) {
+            (Int8Path::Matrix, _) => Some("--int8-path matrix"),
+            (_, FloatPath::Fast) => Some("--float fast"),
+            _ => None,
+        };
+        if let (Choice::Cpu, Some(option)) = (self.device, matrix_units) {
+            return Err(Failure::Input(format!(
+                "{option} needs the matrix units of a GPU, but --device cpu asks for the CPU"
+            )));
+        }
+        let open = || Gpu::open_with(&self.gpu_options());
         match (self.device, &self.adapter) {
+            (Choice::Auto, None) if matrix_units.is_some() => Ok(Some(open()?)),
             (Choice::Cpu, Some(name)) => Err(Failure::Input(format!(
                 "--adapter {name} names a GPU, but --device cpu asks for the CPU"
             ))),
             (Choice::Cpu, None) => Ok(None),
-            (Choice::Gpu, name) | (Choice::Auto, name @ Some(_)) => {
-                Ok(Some(Gpu::open(name.as_deref())?))
-            }
-            (Choice::Auto, None) => match Gpu::open(None) {
+            (Choice::Gpu, _) | (Choice::Auto, Some(_)) => Ok(Some(open()?)),
+            (Choice::Auto, None) => match open() {
                 Ok(gpu) if !gpu.is_software() => Ok(Some(gpu)),
                 Ok(gpu) => {
                     output::note(&format!(
@@ -109,6 +159,22 @@ impl DeviceArguments {
                     output::note("no GPU found; running on native CPU kernels");
                     Ok(None)
                 }
+            },
+        }
+    }
+
+    fn gpu_options(&self) -> gpu::Options {
+        gpu::Options {
+            adapter: self.adapter.clone(),
+            int8: match self.int8_path {
+                Int8Path::Auto => gpu::Int8Path::Auto,
+                Int8Path::Dot => gpu::Int8Path::Dot,
+                Int8Path::Matrix => gpu::Int8Path::Matrix,
+            },
+            float: match self.float_path {
+                FloatPath::Auto => gpu::FloatPath::Auto,
+                FloatPath::Exact => gpu::FloatPath::Exact,
+                FloatPath::Fast => gpu::FloatPath::Fast,
             },
         }
     }

@@ -9,7 +9,9 @@ use crate::kernel::{ConvF32, ConvI8, ConvShape};
 pub(super) const SHADERS: &[Source] = &[
     embed!("f32/conv_2d"),
     embed!("f32/conv_2d_scalar"),
+    embed!("f32/conv_2d_matrix"),
     embed!("int8/conv_2d"),
+    embed!("int8/conv_2d_matrix"),
     embed!("int8/pack"),
     embed!("f32/depthwise_conv_2d"),
     embed!("f32/depthwise_conv_2d_scalar"),
@@ -25,7 +27,7 @@ pub(super) fn f32(op: Op<'_>, k: &ConvF32) -> Vec<Launch> {
         bias: &k.bias,
         bounds: k.bounds,
     };
-    vec![product.launch(io(op))]
+    product.launches(io(op), op.paths)
 }
 
 /// int8 CONV_2D.
@@ -41,7 +43,7 @@ pub(super) fn i8(op: Op<'_>, k: &ConvI8) -> Vec<Launch> {
             bounds: k.bounds,
         },
     };
-    product.launches(io(op), op.output_words())
+    product.launches(io(op), op.output_words(), op.paths)
 }
 
 /// First input to first output.

@@ -1,8 +1,9 @@
 //! Adapters and the opened device: creation of buffers and pipelines, submission, and what went wrong.
 
+use super::paths::{self, Options, Paths};
 use super::session::GpuSession;
-use super::shader;
-use crate::kernel::{Device, DeviceError, Program, Session, SessionConfig};
+use super::shader::{self, Define};
+use crate::kernel::{Device, DeviceError, HALVES, Program, Session, SessionConfig};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -51,11 +52,24 @@ pub struct AdapterSummary {
     pub timestamp_queries: bool,
     /// Matrix units.
     pub cooperative_matrix: bool,
+    /// Their matrices, as rows x columns x depth and types.
+    pub matrices: String,
+    /// How products are computed if nothing else is asked for.
+    pub products: String,
+    /// Smallest and largest number of invocations that run in step.
+    pub subgroup_sizes: [u32; 2],
 }
 
-/// The adapters of this machine, the most capable first.
+/// The adapters of this machine, the most capable first. Opens each, to see how it computes.
 pub fn adapters() -> Vec<AdapterSummary> {
-    enumerate().iter().map(summarize).collect()
+    let opened = |adapter| match paths::open(adapter, &Options::default()) {
+        Ok(gpu) => gpu.summary,
+        Err(e) => AdapterSummary {
+            products: e.to_string(),
+            ..summarize(adapter)
+        },
+    };
+    enumerate().iter().map(opened).collect()
 }
 
 fn enumerate() -> Vec<wgpu::Adapter> {
@@ -97,6 +111,9 @@ fn summarize(adapter: &wgpu::Adapter) -> AdapterSummary {
         shader_f16: features.contains(wgpu::Features::SHADER_F16),
         shader_int64: features.contains(wgpu::Features::SHADER_INT64),
         timestamp_queries: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        matrices: paths::matrices(adapter),
+        products: String::new(),
+        subgroup_sizes: [info.subgroup_min_size, info.subgroup_max_size],
         cooperative_matrix: features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
     }
 }
@@ -120,6 +137,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct PipelineKey {
     shader: &'static str,
+    defines: Vec<Define>,
     constants: Vec<(&'static str, u64)>,
     writable: Vec<bool>,
 }
@@ -138,6 +156,7 @@ pub struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) limits: wgpu::Limits,
+    pub(super) paths: Paths,
     failure: Failure,
     pipelines: Mutex<HashMap<PipelineKey, Pipeline>>,
 }
@@ -148,6 +167,18 @@ impl Gpu {
     /// # Errors
     /// If there is no such adapter, or its driver refuses.
     pub fn open(name: Option<&str>) -> Result<Gpu, DeviceError> {
+        Gpu::open_with(&Options {
+            adapter: name.map(str::to_owned),
+            ..Options::default()
+        })
+    }
+
+    /// Opens an adapter with a choice of how it computes.
+    ///
+    /// # Errors
+    /// If there is no such adapter, its driver refuses, or it cannot compute as asked.
+    pub fn open_with(options: &Options) -> Result<Gpu, DeviceError> {
+        let name = options.adapter.as_deref();
         let adapters = enumerate();
         let wanted = name.unwrap_or_default().to_lowercase();
         let found = adapters
@@ -156,12 +187,28 @@ impl Gpu {
         let Some(adapter) = found else {
             return Err(DeviceError::NotFound(not_found(name, &adapters)));
         };
+        let gpu = paths::open(adapter, options)?;
+        match options.refusal(gpu.paths) {
+            Some(why) => Err(gpu.failed(why)),
+            None => Ok(gpu),
+        }
+    }
+
+    /// Opens an adapter with what these paths need; none is taken yet.
+    pub(super) fn request(adapter: &wgpu::Adapter, paths: Paths) -> Result<Gpu, DeviceError> {
         let summary = summarize(adapter);
         let limits = adapter.limits();
+        let (required_features, experimental_features) = if paths == Paths::default() {
+            Default::default()
+        } else {
+            (paths::features(), paths::experimental())
+        };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("zeropoint"),
             // The defaults are far below what devices have.
             required_limits: limits.clone(),
+            required_features,
+            experimental_features,
             ..Default::default()
         };
         let (device, queue) =
@@ -185,6 +232,7 @@ impl Gpu {
             device,
             queue,
             limits,
+            paths: Paths::default(),
             failure,
             pipelines: Mutex::default(),
         })
@@ -198,6 +246,11 @@ impl Gpu {
     /// What was opened.
     pub fn summary(&self) -> &AdapterSummary {
         &self.summary
+    }
+
+    /// Completes the summary once the paths are known.
+    pub(super) fn describe_products(&mut self) {
+        self.summary.products = self.paths.products();
     }
 
     pub(super) fn failed(&self, what: impl Into<String>) -> DeviceError {
@@ -293,18 +346,20 @@ impl Gpu {
     pub(super) fn pipeline(
         &self,
         shader: &'static str,
+        defines: &[Define],
         constants: &[(&'static str, f64)],
         writable: Vec<bool>,
     ) -> Result<Pipeline, DeviceError> {
         let key = PipelineKey {
             shader,
+            defines: defines.to_vec(),
             constants: constants.iter().map(|&(n, v)| (n, v.to_bits())).collect(),
             writable,
         };
         if let Some(pipeline) = lock(&self.pipelines).get(&key) {
             return Ok(pipeline.clone());
         }
-        let text = shader::source(shader).map_err(|e| self.failed(e))?;
+        let text = shader::source(shader, defines).map_err(|e| self.failed(e))?;
         let pipeline = self.compile(shader, text, constants, &key.writable)?;
         lock(&self.pipelines).insert(key, pipeline.clone());
         Ok(pipeline)
@@ -372,7 +427,8 @@ impl Gpu {
                 entry_point: Some("main"),
                 compilation_options: wgpu::PipelineCompilationOptions {
                     constants,
-                    ..Default::default()
+                    // Theirs is large, and written before it is read.
+                    zero_initialize_workgroup_memory: !name.ends_with("_matrix"),
                 },
                 cache: None,
             });
@@ -480,7 +536,14 @@ fn not_found(name: Option<&str>, adapters: &[wgpu::Adapter]) -> String {
 
 impl Device for Gpu {
     fn name(&self) -> String {
-        self.summary.name.clone()
+        match self.paths.describe() {
+            Some(how) => format!("{} ({how})", self.summary.name),
+            None => self.summary.name.clone(),
+        }
+    }
+
+    fn tolerance(&self) -> f32 {
+        self.paths.float.map_or(1.0, |_| HALVES)
     }
 
     fn session<'a>(

@@ -17,7 +17,7 @@ pub(super) fn f32(op: Op<'_>, k: &FullyConnectedF32) -> Vec<Launch> {
         bias: &k.bias,
         bounds: k.bounds,
     };
-    vec![product.launch(io(op))]
+    product.launches(io(op), op.paths)
 }
 
 /// int8.
@@ -29,5 +29,5 @@ pub(super) fn i8(op: Op<'_>, k: &FullyConnectedI8) -> Vec<Launch> {
         input_zero_point: k.input_zero_point,
         finish: Finish::Levels(k),
     };
-    product.launches(io(op), op.output_words())
+    product.launches(io(op), op.output_words(), op.paths)
 }

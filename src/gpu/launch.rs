@@ -21,6 +21,8 @@
 //! Mesa's software rasterizer (llvmpipe) silently ends an invocation's loops after 65 535 iterations **in all, nested
 //! ones included**. Split long sums over invocations and write short inner loops out.
 
+use super::paths::Paths;
+use super::shader::Define;
 use crate::graph::{Graph, TensorId};
 use crate::kernel::Step;
 use crate::num::DType;
@@ -34,6 +36,8 @@ pub(super) struct Launch {
     pub shader: &'static str,
     /// Values of the shader's `override` constants.
     pub constants: Vec<(&'static str, f64)>,
+    /// Definitions for the shader's preprocessor.
+    pub defines: Vec<Define>,
     /// Bindings 1, 2, ….
     pub bindings: Vec<Binding>,
     /// Number of workgroups for a number of samples.
@@ -96,10 +100,17 @@ impl Launch {
         Launch {
             shader,
             constants: Vec::new(),
+            defines: Vec::new(),
             bindings,
             workgroups: Box::new(workgroups),
             traces: Vec::new(),
         }
+    }
+
+    /// Adds a definition.
+    pub fn define(mut self, name: &'static str, value: u32) -> Launch {
+        self.defines.push((name, value));
+        self
     }
 
     /// Sets an `override` constant.
@@ -118,6 +129,8 @@ pub(super) struct Op<'a> {
     pub step: &'a Step,
     /// Whether ranges are gathered, and so traces wanted.
     pub ranges: bool,
+    /// Which way products take.
+    pub paths: Paths,
 }
 
 impl Op<'_> {

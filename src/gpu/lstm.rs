@@ -40,11 +40,12 @@ pub(super) fn f32(op: Op<'_>, k: &LstmF32) -> Vec<Launch> {
         bias: &by_cell(&k.bias, cells),
         bounds: (f32::NEG_INFINITY, f32::INFINITY),
     };
-    let projection = product.launch(Io {
+    let io = Io {
         input: op.read(0),
         in_stride: op.input_stride(0),
         output: gates.clone(),
-    });
+    };
+    let mut launches = product.launches(io, op.paths);
 
     // Only a calibration wants the cell states of all steps.
     let step = shape.batch * cells;
@@ -76,7 +77,6 @@ pub(super) fn f32(op: Op<'_>, k: &LstmF32) -> Vec<Launch> {
         op.write(1),
         op.write(2),
     ];
-    let mut launches = vec![projection];
     let room = (cells <= CELLS_F32).then_some(cells);
     let loads = cells / 4 + cells % 4;
     launches.extend(recurrence(
@@ -132,7 +132,7 @@ pub(super) fn i8(op: Op<'_>, k: &LstmI8) -> Vec<Launch> {
         in_stride: op.input_stride(0),
         output: gates.clone(),
     };
-    let projection = product.launch(io, false);
+    let projection = product.launch(io, false, op.paths);
 
     let params = |steps: Range<usize>| {
         Params::default()

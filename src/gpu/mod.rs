@@ -2,7 +2,8 @@
 //!
 //! A session turns every [`Step`](crate::kernel::Step) into a few launches once (one file an operator family, one shader
 //! an operator and type), then records all of them into one compute pass for each run: nothing is read back between
-//! operators, and ranges are reduced on the device. int8 shaders use integers only and give the bits of the CPU.
+//! operators, and ranges are reduced on the device. int8 shaders use integers only, or matrix units whose floats hold
+//! every sum, and give the bits of the CPU.
 
 mod add;
 mod conv;
@@ -11,7 +12,9 @@ mod device;
 mod fully_connected;
 mod launch;
 mod lstm;
+mod matrix;
 mod mean;
+mod paths;
 mod plan;
 mod product;
 mod quantize;
@@ -24,6 +27,7 @@ mod strided_slice;
 mod tests;
 
 pub use device::{AdapterKind, AdapterSummary, Gpu, adapters};
+pub use paths::{FloatPath, Int8Path, Options};
 
 use crate::kernel::Kernel;
 use launch::{Launch, Op};

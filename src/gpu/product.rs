@@ -1,17 +1,62 @@
 //! The matrix product behind CONV_2D, FULLY_CONNECTED and the input projections of the LSTM: an implicit GEMM, see
-//! `shaders/shared/product_f32.wgsl` and `shaders/int8/conv_2d.wgsl`.
+//! `shaders/shared/product_f32.wgsl` and `shaders/int8/conv_2d.wgsl`; on matrix units see [`super::matrix`].
 //!
 //! The host brings the weights, OHWI in the file, into the order in which the tiles read them: `[group][k][channel]`
 //! with k = (tap, input channel), where the input channels of a tap and the output channels of a group are padded to
 //! multiples of 4. int8 weights lie four k to a word.
 
 use super::launch::{Binding, Launch, Params};
+use super::matrix::{self, Numbers};
+use super::paths::Paths;
+use super::shader::Define;
 use crate::kernel::{ConvShape, FullyConnectedI8};
 use crate::num::Multiplier;
 use std::collections::HashMap;
 
-/// Rows and columns of the tile that a workgroup makes.
-const TILE: usize = 64;
+/// The tile of a workgroup of 64 invocations, without matrix units: `across` invocations side by side, each with 8 rows
+/// and `own` quads of columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tile {
+    across: u32,
+    own: u32,
+}
+
+/// 64 × 64, 128 × 32 and 128 × 16. The bits of a result do not depend on the choice.
+pub(super) const TILES: [Tile; 3] = [
+    Tile { across: 8, own: 2 },
+    Tile { across: 4, own: 2 },
+    Tile { across: 4, own: 1 },
+];
+
+impl Tile {
+    /// THE choice: the narrower, the more often rows are loaded.
+    fn choose(shape: &ConvShape) -> Tile {
+        let per_column = [10, 12, 16];
+        let cost = |(tile, per): &(Tile, u64)| {
+            u64::from(shape.group_out).next_multiple_of(tile.columns()) * per
+        };
+        let all = TILES.into_iter().zip(per_column);
+        all.min_by_key(cost).map_or(TILES[0], |(tile, _)| tile)
+    }
+
+    fn columns(self) -> u64 {
+        u64::from(self.across * self.own * 4)
+    }
+
+    fn rows(self) -> usize {
+        (64 / self.across * 8) as usize
+    }
+
+    /// What the shaders are written for.
+    pub fn defines(self) -> Vec<Define> {
+        vec![
+            ("ACROSS", self.across),
+            ("OWN", self.own),
+            ("ROW_ITEMS", 8 / self.across),
+            ("COLUMN_ITEMS", self.across * self.own / 4),
+        ]
+    }
+}
 
 /// A float product.
 pub(super) struct ProductF32<'a> {
@@ -50,6 +95,7 @@ pub(super) enum Finish<'a> {
 }
 
 /// What a product reads and writes.
+#[derive(Clone)]
 pub(super) struct Io {
     pub input: Binding,
     /// Words from one sample of the input to the next.
@@ -62,7 +108,7 @@ pub(super) struct Io {
 pub(super) struct Variant {
     /// Four input channels lie in one vec4 or word.
     pub quads: bool,
-    /// Four output channels lie in one word (int8).
+    /// Four output channels lie in one word (int8) or vec4.
     pub packed: bool,
 }
 
@@ -105,21 +151,23 @@ pub(super) fn bounded((low, high): (f32, f32)) -> (u32, [f32; 2]) {
     (applies, [low, high])
 }
 
+/// The scratch buffer of rows that the matrix units give up; operators with products have others before it.
+const GIVEN_UP: usize = 2;
+
 impl ProductF32<'_> {
-    /// The launch.
-    pub fn launch(&self, io: Io) -> Launch {
-        let shape = &self.shape;
-        let (applies, bounds) = bounded(self.bounds);
-        let params = params(shape, io.in_stride).u32([applies]).f32(bounds);
-        let shader = if variant(shape).quads {
-            "f32/conv_2d"
-        } else {
-            "f32/conv_2d_scalar"
+    /// The launches. On matrix units there is a second one, for the rows that these give up.
+    pub fn launches(&self, io: Io, paths: Paths) -> Vec<Launch> {
+        let Some(fast) = self.on_matrix_units(&io, paths) else {
+            return vec![self.launch(io)];
         };
-        let mut bias = Vec::new();
-        for_each_channel(shape, |channel| {
-            bias.extend(channel.map_or(0.0, |c| self.bias[c]).to_le_bytes());
-        });
+        let mut guarded = self.launch(io);
+        guarded.bindings.push(Binding::ReadScratch(GIVEN_UP));
+        vec![fast, guarded.define("GUARDED", 1)]
+    }
+
+    /// The launch in plain f32.
+    fn launch(&self, io: Io) -> Launch {
+        let shape = &self.shape;
         let depth = shape.depth();
         let mut weights = Vec::new();
         for_each_k(shape, |ks, group| {
@@ -132,32 +180,130 @@ impl ProductF32<'_> {
                 }
             }
         });
-        launch(
-            shader,
-            shape,
-            vec![
-                params.binding(),
-                taps(shape),
-                Binding::Constant(weights),
-                Binding::Constant(bias),
-                io.input,
-                io.output,
-            ],
-        )
+        let shader = if variant(shape).quads {
+            "f32/conv_2d"
+        } else {
+            "f32/conv_2d_scalar"
+        };
+        let bindings = vec![
+            self.params(io.in_stride),
+            taps(shape).binding(),
+            Binding::Constant(weights),
+            Params::default().f32(self.padded_bias()).binding(),
+            io.input,
+            io.output,
+        ];
+        launch(shader, shape, bindings).define(output(shape), 1)
+    }
+
+    /// The launch on matrix units, if the device has them and they fit the product.
+    fn on_matrix_units(&self, io: &Io, paths: Paths) -> Option<Launch> {
+        let shape = &self.shape;
+        let unit = paths.float?;
+        let tile = matrix::choose(unit, Numbers::Float, shape)?;
+        let scales = matrix::scales(shape, self.weights)?;
+        let mut bias = self.padded_bias();
+        for_each_channel(shape, |channel| {
+            bias.push(channel.map_or(0.0, |c| scales[c][1]));
+        });
+        let bindings = vec![
+            self.params(io.in_stride),
+            matrix::pad_taps(taps(shape), shape),
+            matrix::weights_f32(shape, self.weights, &scales, tile, unit),
+            Params::default().f32(bias).binding(),
+            io.input.clone(),
+            io.output.clone(),
+            Binding::Scratch {
+                slot: GIVEN_UP,
+                bytes_per_sample: shape.pixels() * groups(shape) as usize * 4,
+            },
+        ];
+        let workgroups = matrix::workgroups(shape, tile, unit);
+        let input = if variant(shape).quads {
+            "QUADS"
+        } else {
+            "SCALARS"
+        };
+        let mut launch = Launch::groups("f32/conv_2d_matrix", bindings, workgroups);
+        launch.defines = tile.defines(unit, Numbers::Float);
+        let pieces = matrix::in_pieces(shape);
+        let launch = launch.define(input, 1).define(output(shape), 1);
+        Some(launch.define("PIECES", u32::from(pieces)))
+    }
+
+    fn params(&self, in_stride: u32) -> Binding {
+        let (applies, bounds) = bounded(self.bounds);
+        params(&self.shape, in_stride)
+            .u32([applies])
+            .f32(bounds)
+            .u32([matrix::steps(&self.shape) as u32])
+            .binding()
+    }
+
+    fn padded_bias(&self) -> Vec<f32> {
+        let mut bias = Vec::new();
+        for_each_channel(&self.shape, |channel| {
+            bias.push(channel.map_or(0.0, |c| self.bias[c]));
+        });
+        bias
     }
 }
 
 impl ProductI8<'_> {
     /// The launch; without `packed` every element of the output takes a word.
-    pub fn launch(&self, io: Io, packed: bool) -> Launch {
+    pub fn launch(&self, io: Io, packed: bool, paths: Paths) -> Launch {
         let shape = &self.shape;
+        let tiled = paths
+            .int8
+            .and_then(|unit| Some((matrix::choose(unit, Numbers::Int8, shape)?, unit)));
+        let piece = matrix::piece(shape, self.weights);
+        let steps = matrix::steps(shape);
         let params = params(shape, io.in_stride.wrapping_mul(4))
             .u32([u32::from_le_bytes([self.input_zero_point as u8; 4])])
-            .i32(self.finish.params());
-        let depth = shape.depth();
+            .i32(self.finish.params())
+            .u32([steps as u32, piece as u32]);
+        let (channels, levels) = self.channels();
+        let weights = match tiled {
+            Some((tile, unit)) => matrix::weights_i8(shape, self.weights, tile, unit),
+            None => self.packed_weights(),
+        };
+        let taps = match tiled {
+            Some(_) => matrix::pad_taps(taps(shape), shape),
+            None => taps(shape).binding(),
+        };
+        let bindings = vec![
+            params.binding(),
+            taps,
+            weights,
+            channels,
+            io.input,
+            io.output,
+            levels,
+        ];
+        let launch = match tiled {
+            Some((tile, unit)) => {
+                let workgroups = matrix::workgroups(shape, tile, unit);
+                let mut launch = Launch::groups("int8/conv_2d_matrix", bindings, workgroups);
+                launch.defines = tile.defines(unit, Numbers::Int8);
+                launch.with("SPLIT", f64::from(piece < steps))
+            }
+            None => launch("int8/conv_2d", shape, bindings),
+        };
+        launch
+            .with("ALIGNED", f64::from(variant(shape).quads))
+            .with("PACKED", f64::from(packed))
+            .with(
+                "LEVELS",
+                f64::from(matches!(self.finish, Finish::Levels(_))),
+            )
+    }
+
+    /// Four words a channel, see the shader, and all levels.
+    fn channels(&self) -> (Binding, Binding) {
+        let depth = self.shape.depth();
         let (per_channel, levels) = self.finish.tables();
         let mut channels = Params::default();
-        for_each_channel(shape, |channel| {
+        for_each_channel(&self.shape, |channel| {
             let words = channel.map_or([0; 4], |c| {
                 // Padding is fed as the zero point, so all weights count.
                 let sum = sum(&self.weights[c * depth..(c + 1) * depth]);
@@ -167,6 +313,13 @@ impl ProductI8<'_> {
             });
             channels = std::mem::take(&mut channels).i32(words);
         });
+        (channels.binding(), Params::default().i32(levels).binding())
+    }
+
+    /// Four k of a channel in a word.
+    fn packed_weights(&self) -> Binding {
+        let shape = &self.shape;
+        let depth = shape.depth();
         let mut weights = Vec::new();
         for_each_k(shape, |ks, group| {
             for channel in padded_channels(shape, group) {
@@ -178,31 +331,13 @@ impl ProductI8<'_> {
                 }
             }
         });
-        launch(
-            "int8/conv_2d",
-            shape,
-            vec![
-                params.binding(),
-                taps(shape),
-                Binding::Constant(weights),
-                channels.binding(),
-                io.input,
-                io.output,
-                Params::default().i32(levels).binding(),
-            ],
-        )
-        .with("ALIGNED", f64::from(variant(shape).quads))
-        .with("PACKED", f64::from(packed))
-        .with(
-            "LEVELS",
-            f64::from(matches!(self.finish, Finish::Levels(_))),
-        )
+        Binding::Constant(weights)
     }
 
     /// The launches into an int8 tensor of `words` a sample: two where its channels do not fill words.
-    pub fn launches(&self, io: Io, words: usize) -> Vec<Launch> {
+    pub fn launches(&self, io: Io, words: usize, paths: Paths) -> Vec<Launch> {
         if variant(&self.shape).packed {
-            return vec![self.launch(io, true)];
+            return vec![self.launch(io, true, paths)];
         }
         let elements = self.shape.pixels() * self.shape.out_c as usize;
         let scratch = Binding::Scratch {
@@ -214,7 +349,7 @@ impl ProductI8<'_> {
             ..io
         };
         vec![
-            self.launch(to_scratch, false),
+            self.launch(to_scratch, false, paths),
             Pack {
                 bits: 8,
                 elements,
@@ -324,16 +459,28 @@ fn params(shape: &ConvShape, in_stride: u32) -> Params {
     ])
 }
 
+/// How float channels are written.
+fn output(shape: &ConvShape) -> &'static str {
+    if variant(shape).packed {
+        "OUTPUT_QUADS"
+    } else {
+        "OUTPUT_SCALARS"
+    }
+}
+
 fn launch(shader: &'static str, shape: &ConvShape, bindings: Vec<Binding>) -> Launch {
-    let pixels = shape.pixels();
-    let strips = groups(shape) as usize * (shape.group_out as usize).div_ceil(TILE);
-    Launch::groups(shader, bindings, move |samples| {
-        (samples * pixels).div_ceil(TILE) * strips
-    })
+    let tile = Tile::choose(shape);
+    let (pixels, rows) = (shape.pixels(), tile.rows());
+    let strips = groups(shape) as usize * shape.group_out.div_ceil(tile.columns() as u32) as usize;
+    let mut launch = Launch::groups(shader, bindings, move |samples| {
+        (samples * pixels).div_ceil(rows) * strips
+    });
+    launch.defines = tile.defines();
+    launch
 }
 
 /// For each quad of k: vertical and horizontal distance, distance in elements, channels that exist.
-fn taps(shape: &ConvShape) -> Binding {
+fn taps(shape: &ConvShape) -> Params {
     let mut taps = Params::default();
     for ky in 0..shape.k_h {
         for kx in 0..shape.k_w {
@@ -347,7 +494,7 @@ fn taps(shape: &ConvShape) -> Binding {
             }
         }
     }
-    taps.binding()
+    taps
 }
 
 /// Calls `visit` for each output channel in the padded order; `None` is padding.

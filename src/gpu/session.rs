@@ -2,6 +2,7 @@
 
 use super::device::{Gpu, Pipeline};
 use super::launch::{Binding, Launch, Op, words};
+use super::paths::Paths;
 use super::plan::{Plan, plan};
 use super::ranges::{self, Ranges};
 use super::{launches, quantize};
@@ -59,7 +60,7 @@ impl<'a> GpuSession<'a> {
     ) -> Result<Self, DeviceError> {
         check_levels(gpu, program)?;
         let mut ranges = Ranges::new(config.statistics >= Statistics::Histograms);
-        let stages = stages(program, config, &mut ranges);
+        let stages = stages(gpu.paths, program, config, &mut ranges);
         let plan = plan(program, &stages, config.keep);
         let budget = if gpu.is_software() {
             SOFTWARE_BUDGET
@@ -269,7 +270,12 @@ impl Session for GpuSession<'_> {
 }
 
 /// The launches of feeding and of every step, each followed by the reductions of what it wrote.
-fn stages(program: &Program, config: &SessionConfig, ranges: &mut Ranges) -> Vec<Vec<Launch>> {
+fn stages(
+    paths: Paths,
+    program: &Program,
+    config: &SessionConfig,
+    ranges: &mut Ranges,
+) -> Vec<Vec<Launch>> {
     let graph = &program.graph;
     let mut feeding = Vec::new();
     for (i, &id) in graph.inputs.iter().enumerate() {
@@ -286,6 +292,7 @@ fn stages(program: &Program, config: &SessionConfig, ranges: &mut Ranges) -> Vec
             graph,
             step,
             ranges: config.statistics >= Statistics::Ranges,
+            paths,
         };
         let mut stage = launches(op);
         if config.statistics >= Statistics::Ranges {
@@ -373,7 +380,7 @@ impl Loaded {
             )
         };
         let writable = launch.bindings.iter().map(writable).collect();
-        let pipeline = gpu.pipeline(launch.shader, &launch.constants, writable)?;
+        let pipeline = gpu.pipeline(launch.shader, &launch.defines, &launch.constants, writable)?;
         let mut constants = Vec::with_capacity(launch.bindings.len());
         for (i, binding) in launch.bindings.iter().enumerate() {
             // A long LSTM takes several launches with the same weights.

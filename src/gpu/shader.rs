@@ -1,6 +1,12 @@
-//! The embedded WGSL and a preprocessor that knows one directive, `#import shared/name` on a line of its own.
+//! The embedded WGSL and its preprocessor. Directives stand on lines of their own:
 //!
-//! An import is replaced by the named file, once in each shader; imported files may import.
+//! - `#import shared/name` is replaced by the named file, once in each shader; imported files may import.
+//! - `#for i in COUNT` … `#end` is repeated for i = 0 … COUNT − 1, a name or a number: matrices of the matrix units can
+//!   only be named.
+//! - `#if NAME` … `#end` is kept where NAME is defined and not 0.
+//!
+//! `${NAME}` is replaced by the value of a definition or of a `#for`. Definitions come with the launch, for what WGSL's
+//! `override` cannot say: type names and numbers of variables.
 
 use super::{
     add, conv, copy, fully_connected, lstm, mean, quantize, ranges, softmax, strided_slice,
@@ -30,6 +36,9 @@ const SHARED: &[Source] = &[
     embed!("shared/run"),
     embed!("shared/fixed"),
     embed!("shared/gemmlowp"),
+    embed!("shared/windows"),
+    embed!("shared/windows_f32"),
+    embed!("shared/windows_i8"),
     embed!("shared/product_f32"),
     embed!("shared/bins"),
     embed!("shared/bounds"),
@@ -53,22 +62,26 @@ pub(super) const KERNELS: &[&[Source]] = &[
     strided_slice::SHADERS,
 ];
 
-/// The full text of a kernel's shader, imports resolved.
+/// A name and its value.
+pub(super) type Define = (&'static str, u32);
+
+/// The full text of a kernel's shader.
 ///
 /// # Errors
-/// The name of what is not embedded.
-pub(super) fn source(name: &str) -> Result<String, String> {
+/// What is not embedded, not defined or not closed.
+pub(super) fn source(name: &str, defines: &[Define]) -> Result<String, String> {
     let text = find(KERNELS.iter().copied().flatten(), name)?;
-    expand(text)
+    expand(text, defines)
 }
 
-/// Resolves the imports of a text.
+/// Carries out the directives of a text.
 ///
 /// # Errors
-/// The name of what is not embedded.
-pub(super) fn expand(text: &str) -> Result<String, String> {
+/// What is not embedded, not defined or not closed.
+pub(super) fn expand(text: &str, defines: &[Define]) -> Result<String, String> {
+    let mut names = defines.iter().map(|&(n, v)| (n.to_owned(), v)).collect();
     let mut out = String::new();
-    append(text, &mut BTreeSet::new(), &mut out)?;
+    append(text, &mut names, &mut BTreeSet::new(), &mut out)?;
     Ok(out)
 }
 
@@ -79,32 +92,109 @@ fn find<'a>(mut sources: impl Iterator<Item = &'a Source>, name: &str) -> Result
         .ok_or_else(|| format!("the shader {name} is not embedded"))
 }
 
-fn append(text: &str, seen: &mut BTreeSet<String>, out: &mut String) -> Result<(), String> {
-    for line in text.lines() {
-        match line.trim().strip_prefix("#import ") {
-            Some(name) => {
-                if seen.insert(name.trim().to_owned()) {
-                    append(find(SHARED.iter(), name.trim())?, seen, out)?;
-                }
+/// Definitions and the variables of the loops around, the innermost last.
+type Names = Vec<(String, u32)>;
+
+fn append(
+    text: &str,
+    names: &mut Names,
+    seen: &mut BTreeSet<String>,
+    out: &mut String,
+) -> Result<(), String> {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (line, after) = split_line(rest);
+        rest = after;
+        let directive = line.trim();
+        if let Some(name) = directive.strip_prefix("#import ") {
+            if seen.insert(name.trim().to_owned()) {
+                append(find(SHARED.iter(), name.trim())?, names, seen, out)?;
             }
-            None => {
-                out.push_str(line);
-                out.push('\n');
+        } else if let Some(condition) = directive.strip_prefix("#if ") {
+            let (body, after) = block(rest, directive)?;
+            rest = after;
+            if value(names, condition.trim()).unwrap_or(0) != 0 {
+                append(body, names, seen, out)?;
             }
+        } else if let Some(head) = directive.strip_prefix("#for ") {
+            let (body, after) = block(rest, directive)?;
+            rest = after;
+            let (variable, count) = head
+                .split_once(" in ")
+                .ok_or_else(|| format!("'{directive}' has no 'in'"))?;
+            for i in 0..value(names, count.trim())? {
+                names.push((variable.trim().to_owned(), i));
+                append(body, names, seen, out)?;
+                names.pop();
+            }
+        } else {
+            substitute(line, names, out)?;
+            out.push('\n');
         }
     }
     Ok(())
 }
 
+/// The first line, and what follows it.
+fn split_line(text: &str) -> (&str, &str) {
+    text.split_once('\n').unwrap_or((text, ""))
+}
+
+/// The lines up to the `#end` that closes a directive, and what follows it.
+fn block<'a>(text: &'a str, directive: &str) -> Result<(&'a str, &'a str), String> {
+    let (mut depth, mut rest) = (1, text);
+    while !rest.is_empty() {
+        let at = text.len() - rest.len();
+        let (line, after) = split_line(rest);
+        rest = after;
+        let line = line.trim();
+        if line.starts_with("#if ") || line.starts_with("#for ") {
+            depth += 1;
+        } else if line == "#end" {
+            depth -= 1;
+            if depth == 0 {
+                return Ok((&text[..at], rest));
+            }
+        }
+    }
+    Err(format!("'{directive}' has no #end"))
+}
+
+fn substitute(line: &str, names: &Names, out: &mut String) -> Result<(), String> {
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (name, after) = after
+            .split_once('}')
+            .ok_or_else(|| format!("'{line}' has no }}"))?;
+        out.push_str(before);
+        out.push_str(&value(names, name)?.to_string());
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(())
+}
+
+fn value(names: &Names, name: &str) -> Result<u32, String> {
+    if let Ok(number) = name.parse() {
+        return Ok(number);
+    }
+    let known = names.iter().rev().find(|(n, _)| n == name);
+    known
+        .map(|&(_, v)| v)
+        .ok_or_else(|| format!("{name} is not defined"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::{matrix, product};
 
     /// naga reads WGSL without a device: no shader that is shipped can fail to parse or to type-check.
     #[test]
     fn every_shader_is_valid() {
-        for (name, _) in KERNELS.iter().copied().flatten() {
-            let text = source(name).unwrap();
+        for (name, defines) in variants() {
+            let text = source(name, &defines).unwrap();
+            let matrix = name.ends_with("_matrix");
             let module = naga::front::wgsl::parse_str(&text)
                 .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&text)));
             assert_eq!(
@@ -116,25 +206,105 @@ mod tests {
                 1,
                 "{name} has one entry point `main`"
             );
-            naga::valid::Validator::new(
-                naga::valid::ValidationFlags::all(),
-                naga::valid::Capabilities::default(),
-            )
-            .validate(&module)
-            .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&text)));
+            let mut capabilities = naga::valid::Capabilities::default();
+            if matrix {
+                capabilities |= naga::valid::Capabilities::SHADER_FLOAT16
+                    | naga::valid::Capabilities::COOPERATIVE_MATRIX
+                    | naga::valid::Capabilities::SUBGROUP;
+            }
+            let flags = naga::valid::ValidationFlags::all();
+            let info = naga::valid::Validator::new(flags, capabilities)
+                .validate(&module)
+                .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&text)));
+            // What the writer refuses it refuses by a panic.
+            if matrix {
+                let options = naga::back::spv::Options {
+                    lang_version: (1, 6),
+                    ..Default::default()
+                };
+                let overrides = Default::default();
+                let (module, info) = naga::back::pipeline_constants::process_overrides(
+                    &module,
+                    &info,
+                    Some((naga::ShaderStage::Compute, "main")),
+                    &overrides,
+                )
+                .unwrap();
+                naga::back::spv::write_vec(&module, &info, &options, None).unwrap();
+            }
+        }
+    }
+
+    const INPUTS: [&str; 2] = ["QUADS", "SCALARS"];
+    const OUTPUTS: [&str; 2] = ["OUTPUT_QUADS", "OUTPUT_SCALARS"];
+
+    /// Every kernel with every set of definitions that a launch may come with.
+    fn variants() -> Vec<(&'static str, Vec<Define>)> {
+        let mut all = Vec::new();
+        for (name, _) in KERNELS.iter().copied().flatten() {
+            match *name {
+                "int8/conv_2d_matrix" => {
+                    let defines = matrix::all_defines(matrix::Numbers::Int8);
+                    all.extend(defines.map(|defines| (*name, defines)));
+                }
+                "f32/conv_2d_matrix" => {
+                    for defines in matrix::all_defines(matrix::Numbers::Float) {
+                        for (input, output) in INPUTS.into_iter().zip(OUTPUTS) {
+                            for pieces in [0, 1] {
+                                let more = vec![(input, 1), (output, 1), ("PIECES", pieces)];
+                                all.push((*name, [defines.clone(), more].concat()));
+                            }
+                        }
+                    }
+                }
+                "int8/conv_2d" => {
+                    all.extend(product::TILES.map(|tile| (*name, tile.defines())));
+                }
+                "f32/conv_2d" | "f32/conv_2d_scalar" => {
+                    for tile in product::TILES {
+                        for output in OUTPUTS {
+                            for guarded in [0, 1] {
+                                let more = vec![(output, 1), ("GUARDED", guarded)];
+                                all.push((*name, [tile.defines(), more].concat()));
+                            }
+                        }
+                    }
+                }
+                _ => all.push((*name, Vec::new())),
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn directives_nest_and_what_is_missing_is_named() {
+        let text =
+            "#for i in N\n#for j in 2\n#if YES\na${i}_${j}\n#end\n#if NO\nb\n#end\n#end\n#end\nc";
+        let done = expand(text, &[("N", 2), ("YES", 1), ("NO", 0)]).unwrap();
+        assert_eq!(done, "a0_0\na0_1\na1_0\na1_1\nc\n");
+        assert_eq!(expand("#if ANY\nx\n#end\n", &[]).unwrap(), "");
+        for (bad, what) in [
+            ("${N}", "N is not defined"),
+            ("#for i in N\n#end", "N is not defined"),
+            ("#if N\n", "no #end"),
+            ("#for i\n#end", "no 'in'"),
+            ("${N", "no }"),
+        ] {
+            let error = expand(bad, &[]).unwrap_err();
+            assert!(error.contains(what), "{bad}: {error}");
         }
     }
 
     #[test]
     fn an_import_is_taken_once_and_an_unknown_one_is_named() {
-        let text = expand("#import shared/run\n#import shared/run\n").unwrap();
+        let text = expand("#import shared/run\n#import shared/run\n", &[]).unwrap();
         assert_eq!(text.matches("struct Run").count(), 1);
         assert!(
-            expand("#import shared/nothing\n")
+            expand("#import shared/nothing\n", &[])
                 .unwrap_err()
                 .contains("shared/nothing")
         );
-        assert!(source("f32/nothing").is_err());
+        assert!(source("f32/nothing", &[]).is_err());
     }
 
     /// A file that nobody embeds would be dead, and would not be validated.

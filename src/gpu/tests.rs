@@ -9,7 +9,7 @@ use crate::num::fixed::{doubling_high_mul, rounding_divide_by_pot};
 use crate::num::{DType, Multiplier, Values, gemmlowp};
 
 /// The GPU, or `None` with a loud word; an error where it is required.
-fn gpu() -> Option<Gpu> {
+pub(super) fn gpu() -> Option<Gpu> {
     match Gpu::open(None) {
         Ok(gpu) => Some(gpu),
         Err(error) => {
@@ -91,7 +91,7 @@ fn evaluate(gpu: &Gpu, expression: &str, pairs: &[[i32; 2]]) -> Vec<i32> {
         }}"
     );
     let pipeline = gpu
-        .compile(expression, expand(&text).unwrap(), &[], &[false, true])
+        .compile(expression, expand(&text, &[]).unwrap(), &[], &[false, true])
         .unwrap();
     let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
     let run = gpu.buffer("run", 16, uniform).unwrap();
@@ -582,7 +582,7 @@ fn a_lost_device_is_an_error_and_no_panic() {
 fn adapters_are_listed_with_what_was_opened() {
     let Some(gpu) = gpu() else { return };
     let all = super::adapters();
-    assert!(all.iter().any(|a| a.name == gpu.name()));
+    assert!(all.iter().any(|a| a.name == gpu.summary().name));
     let software = gpu.summary().kind == super::AdapterKind::Cpu;
     assert_eq!(gpu.is_software(), software);
     let part: String = gpu.name().chars().take(5).collect();

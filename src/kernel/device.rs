@@ -11,6 +11,11 @@ pub trait Device {
     /// What to call it in reports.
     fn name(&self) -> String;
 
+    /// What the tolerance of float results (`kernel/tolerance.rs`) is multiplied by on this device.
+    fn tolerance(&self) -> f32 {
+        1.0
+    }
+
     /// Loads a program.
     ///
     /// # Errors

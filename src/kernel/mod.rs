@@ -27,6 +27,7 @@ pub use quantize::{Dequantize, Quantize, Requantize};
 pub(crate) use quantize::{from_order_key, order_key};
 pub use softmax::{Softmax, SoftmaxI8};
 pub use strided_slice::Gather;
+pub use tolerance::HALVES;
 
 use crate::graph::{Error, Graph, Node, Op, TensorId};
 use crate::num::{Affine, DType, Multiplier};

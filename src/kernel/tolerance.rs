@@ -4,9 +4,17 @@
 //! K products grows like √K roundings at the size of the result, so two devices may differ by
 //! ε · (8 + 4·√K) times the largest magnitude in the tensor, ε = 2⁻²⁴. An LSTM feeds its error back once a step, so its
 //! tolerance is that of its longest sum times its steps. Along a graph the tolerances of the operators add up.
+//!
+//! Matrix units that take a float as two halves of 11 bits ([`HALVES`]) lose up to 2⁻²³ of each factor and 2⁻²² for the
+//! product of the low halves they leave out: up to 2⁻²¹ = 8ε of every product, about ε in the mean. Long sums do not
+//! suffer, as these are cut into pieces. Short sums that an activation clips do, their tolerance being that of what is
+//! left. So such a device may be off by twice the tolerance.
 
 use super::{Kernel, Program, Step};
 use crate::graph::TensorId;
+
+/// What the tolerance is multiplied by on a device that multiplies floats as two halves.
+pub const HALVES: f32 = 2.0;
 
 impl Kernel {
     /// Products in the longest sum of one result, times the steps it is fed back; 0 where nothing is rounded.

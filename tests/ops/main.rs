@@ -122,7 +122,8 @@ fn run(
             let id: usize = id.parse().unwrap();
             match session.read(id) {
                 Ok(got) => {
-                    if let Some(difference) = compare(&got, &want.values, program.tolerance(id)) {
+                    let tolerance = device.tolerance() * program.tolerance(id);
+                    if let Some(difference) = compare(&got, &want.values, tolerance) {
                         fail(format!("{}: {difference}", graph.describe(id)));
                     }
                 }

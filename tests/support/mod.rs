@@ -10,7 +10,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use zeropoint::cpu::Cpu;
-use zeropoint::gpu::Gpu;
+use zeropoint::gpu::{FloatPath, Gpu, Int8Path, Options};
 use zeropoint::kernel::Device;
 use zeropoint::num::Values;
 
@@ -73,11 +73,29 @@ pub fn gpu() -> Option<Gpu> {
     }
 }
 
-/// Every device that is there.
+/// Every device that is there; a GPU with matrix units once without and once with them.
 pub fn devices() -> Vec<Box<dyn Device>> {
     let mut devices: Vec<Box<dyn Device>> = vec![Box::new(Cpu::definition()), Box::new(Cpu::new())];
-    if let Some(gpu) = gpu() {
-        devices.push(Box::new(gpu));
+    if gpu().is_none() {
+        return devices;
+    }
+    let plain = Options {
+        int8: Int8Path::Dot,
+        float: FloatPath::Exact,
+        ..Options::default()
+    };
+    devices.push(Box::new(Gpu::open_with(&plain).unwrap()));
+    let matrix = Options {
+        int8: Int8Path::Matrix,
+        float: FloatPath::Fast,
+        ..Options::default()
+    };
+    match Gpu::open_with(&matrix) {
+        Ok(gpu) => devices.push(Box::new(gpu)),
+        Err(error) => {
+            let text = format!("SKIPPED: products on matrix units: {error}\n");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+        }
     }
     devices
 }
