@@ -1,8 +1,7 @@
-//! CONV_2D and DEPTHWISE_CONV_2D. Input NHWC, output NHWC, samples outermost.
+//! int8 CONV_2D and DEPTHWISE_CONV_2D, and the geometry that float shares. Input NHWC, output NHWC, samples outermost.
 
-use super::gemm::{ExactWeights, matrix, matrix_mut, multiply};
-use crate::kernel::{ConvF32, ConvI8, ConvShape, fold_zero_point};
-use ndarray::{ArrayView2, ArrayViewMut2, s};
+use super::gemm::ExactWeights;
+use crate::kernel::{ConvI8, ConvShape, fold_zero_point};
 
 /// Rows of the input matrix gathered at once: a tile that stays in the second-level cache.
 const TILE: usize = 128;
@@ -47,66 +46,33 @@ impl<T: Copy + Into<f32>> Window<'_, T> {
 }
 
 /// Input position of a tap, `None` in the padding.
-fn tap(out: usize, stride: u32, k: u32, dilation: u32, pad: u32, size: u32) -> Option<usize> {
+pub fn tap(out: usize, stride: u32, k: u32, dilation: u32, pad: u32, size: u32) -> Option<usize> {
     let at = (out * stride as usize + k as usize * dilation as usize).checked_sub(pad as usize)?;
     (at < size as usize).then_some(at)
 }
 
 /// Whether the input itself is the matrix: 1×1, stride 1, one group.
-fn is_pointwise(s: &ConvShape) -> bool {
+pub fn is_pointwise(s: &ConvShape) -> bool {
     s.k_h == 1 && s.k_w == 1 && s.stride_h == 1 && s.stride_w == 1 && s.group_in == s.in_c
 }
 
-fn groups(s: &ConvShape) -> usize {
+/// Groups of channels.
+pub fn groups(s: &ConvShape) -> usize {
     (s.in_c / s.group_in) as usize
 }
 
-fn input_len(s: &ConvShape) -> usize {
+/// Elements of one sample's input.
+pub fn input_len(s: &ConvShape) -> usize {
     s.batch as usize * s.in_h as usize * s.in_w as usize * s.in_c as usize
 }
 
-fn output_len(s: &ConvShape) -> usize {
+/// Elements of one sample's output.
+pub fn output_len(s: &ConvShape) -> usize {
     s.pixels() * s.out_c as usize
 }
 
-/// Float CONV_2D.
-pub fn f32(k: &ConvF32, x: &[f32], y: &mut [f32]) {
-    let s = &k.shape;
-    let (depth, out_c, per_group) = (s.depth(), s.out_c as usize, s.group_out as usize);
-    let weights = matrix(&k.weights, out_c, depth);
-    let mut rows = Vec::new();
-    for row in y.chunks_exact_mut(out_c) {
-        row.copy_from_slice(&k.bias);
-    }
-    for (x, y) in x
-        .chunks_exact(input_len(s))
-        .zip(y.chunks_exact_mut(output_len(s)))
-    {
-        for (tile, y) in y.chunks_mut(TILE * out_c).enumerate() {
-            let (from, pixels) = (tile * TILE, y.len() / out_c);
-            let mut y: ArrayViewMut2<'_, f32> = matrix_mut(y, pixels, out_c);
-            for group in 0..groups(s) {
-                let a: ArrayView2<'_, f32> = if is_pointwise(s) {
-                    matrix(&x[from * depth..][..pixels * depth], pixels, depth)
-                } else {
-                    Window {
-                        shape: s,
-                        input: x,
-                        padding: 0.0,
-                    }
-                    .gather(from, from + pixels, group, &mut rows);
-                    matrix(&rows, pixels, depth)
-                };
-                let channels = group * per_group..(group + 1) * per_group;
-                let w = weights.slice(s![channels.clone(), ..]);
-                multiply(a, w, &mut y.slice_mut(s![.., channels]), true);
-            }
-        }
-    }
-    clamp(y, k.bounds);
-}
-
 /// Applies the bounds of a fused activation.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 pub fn clamp(y: &mut [f32], (low, high): (f32, f32)) {
     if low == f32::NEG_INFINITY && high == f32::INFINITY {
         return;
@@ -235,7 +201,7 @@ pub fn depthwise_i8(k: &ConvI8, x: &[i8], y: &mut [i8]) {
 }
 
 /// For each output pixel, adds every valid tap's product to a row of accumulators.
-fn depthwise<T, A: Copy>(
+pub fn depthwise<T, A: Copy>(
     s: &ConvShape,
     x: &[T],
     weights: &[T],
@@ -265,34 +231,6 @@ fn depthwise<T, A: Copy>(
         }
         done(pixel, &acc);
     }
-}
-
-/// Float DEPTHWISE_CONV_2D.
-pub fn depthwise_f32(k: &ConvF32, x: &[f32], y: &mut [f32]) {
-    let s = &k.shape;
-    let (out_c, multiplier) = (s.out_c as usize, s.group_out as usize);
-    for (x, y) in x
-        .chunks_exact(input_len(s))
-        .zip(y.chunks_exact_mut(output_len(s)))
-    {
-        let accumulate = |acc: &mut [f32], x: &[f32], w: &[f32]| {
-            if multiplier == 1 {
-                acc.iter_mut()
-                    .zip(x)
-                    .zip(w)
-                    .for_each(|((a, &x), &w)| *a += x * w);
-            } else {
-                acc.iter_mut()
-                    .zip(w)
-                    .enumerate()
-                    .for_each(|(i, (a, &w))| *a += x[i / multiplier] * w);
-            }
-        };
-        depthwise(s, x, &k.weights, &k.bias, accumulate, |pixel, acc| {
-            y[pixel * out_c..][..out_c].copy_from_slice(acc);
-        });
-    }
-    clamp(y, k.bounds);
 }
 
 /// Fast int8 DEPTHWISE_CONV_2D: the same sums, a pixel's channels side by side.

@@ -7,6 +7,7 @@
 
 mod add;
 mod conv;
+mod conv_f32;
 mod fully_connected;
 pub(crate) mod gemm;
 mod lstm;

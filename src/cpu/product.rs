@@ -91,12 +91,21 @@ impl Packed {
 
     /// y = x · wᵀ + bias within `bounds`; x is `[m, k]`, y `[m, n]`.
     pub fn rows(&self, x: &[f32], y: &mut [f32], bounds: (f32, f32)) {
+        self.all(x, y, Start::Bias, bounds);
+    }
+
+    /// y = x · wᵀ + y.
+    pub fn add_rows(&self, x: &[f32], y: &mut [f32]) {
+        self.all(x, y, Start::Output, (f32::NEG_INFINITY, f32::INFINITY));
+    }
+
+    fn all(&self, x: &[f32], y: &mut [f32], start: Start, bounds: (f32, f32)) {
         let k = self.taps * self.depth;
         let mut places = Vec::with_capacity(BLOCK * self.taps);
         for (x, y) in x.chunks(BLOCK * k).zip(y.chunks_mut(BLOCK * self.n)) {
             places.clear();
             places.extend((0..x.len()).step_by(self.depth));
-            self.block(x, &places, y, self.n, Start::Bias, bounds);
+            self.block(x, &places, y, self.n, start, bounds);
         }
     }
 
