@@ -1,7 +1,7 @@
 //! Float CONV_2D and DEPTHWISE_CONV_2D. Input NHWC, output NHWC, samples outermost.
 
 use super::conv::{depthwise, groups, input_len, is_pointwise, output_len, tap};
-use super::product::{BLOCK, PADDING, Packed, Start, within};
+use super::product::{BLOCK, PADDING, Packed, Start, store, within};
 use super::simd::arch;
 use crate::kernel::{ConvF32, ConvShape};
 use pulp::{Simd, WithSimd};
@@ -148,35 +148,41 @@ impl WithSimd for Depthwise<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let s = &self.k.shape;
         let c = s.out_c as usize;
-        let (in_row, out_row) = (s.in_w as usize * c, s.out_w as usize * c);
-        // Output columns with all their taps inside.
-        let reach = (s.k_w as usize - 1) * s.dilation_w as usize + 1;
-        let stride = s.stride_w as usize;
-        let first = (s.pad_left as usize).div_ceil(stride);
-        let end = (s.in_w as usize + s.pad_left as usize + 1).saturating_sub(reach);
-        let end = end.div_ceil(stride).min(s.out_w as usize);
+        let (image, out_row) = ((s.in_h * s.in_w) as usize * c, s.out_w as usize * c);
+        let mut taps = Vec::new();
         for (row, y) in self.y.chunks_exact_mut(out_row).enumerate() {
-            let (out_y, image) = (row % s.out_h as usize, row / s.out_h as usize);
-            let image = &self.x[image * s.in_h as usize * in_row..][..s.in_h as usize * in_row];
+            let (out_y, at) = (row % s.out_h as usize, row / s.out_h as usize * image);
             let mut line = Line {
                 simd,
                 k: self.k,
-                image,
+                image: &self.x[at..at + image],
                 out_y,
                 y,
+                taps: &mut taps,
             };
-            let mut at = 0;
-            while at < s.out_w as usize {
-                if at >= first && at + PIXELS <= end {
-                    line.pixels::<PIXELS>(at);
-                    at += PIXELS;
-                } else {
-                    line.pixels::<1>(at);
-                    at += 1;
-                }
+            let (mut from, width) = (0, s.out_w as usize);
+            while from + PIXELS <= width {
+                line.pixels::<PIXELS>(from);
+                from += PIXELS;
+            }
+            if from < width && width >= PIXELS {
+                // Some pixels again, to the same result, are cheaper than one by one.
+                line.pixels::<PIXELS>(width - PIXELS);
+            } else {
+                (from..width).for_each(|from| line.pixels::<1>(from));
             }
         }
     }
+}
+
+/// A tap of some pixels side by side.
+#[derive(Clone, Copy)]
+struct Tap {
+    weights: usize,
+    /// Where the first pixel reads; wraps around if that is in the padding.
+    input: usize,
+    /// A bit for each pixel that does not read padding.
+    inside: u32,
 }
 
 /// One row of output pixels.
@@ -186,51 +192,87 @@ struct Line<'a, S> {
     image: &'a [f32],
     out_y: usize,
     y: &'a mut [f32],
+    taps: &'a mut Vec<Tap>,
 }
 
 impl<S: Simd> Line<'_, S> {
-    /// P pixels from column `at`; several only where no tap is in the padding.
+    /// P pixels from column `at`.
     #[inline(always)]
     fn pixels<const P: usize>(&mut self, at: usize) {
+        if self.find_taps(at, P) {
+            self.all_channels::<P, true>(at);
+        } else {
+            self.all_channels::<P, false>(at);
+        }
+    }
+
+    /// Collects the taps that any of the pixels needs; tells whether some of them are in the padding.
+    fn find_taps(&mut self, at: usize, pixels: usize) -> bool {
+        let s = &self.k.shape;
+        let c = s.out_c as usize;
+        self.taps.clear();
+        let mut edge = false;
+        for ky in 0..s.k_h {
+            let in_y = tap(self.out_y, s.stride_h, ky, s.dilation_h, s.pad_top, s.in_h);
+            let Some(in_y) = in_y else { continue };
+            for kx in 0..s.k_w {
+                let in_x = |p| tap(at + p, s.stride_w, kx, s.dilation_w, s.pad_left, s.in_w);
+                let inside =
+                    (0..pixels).fold(0, |bits, p| bits | u32::from(in_x(p).is_some()) << p);
+                if inside == 0 {
+                    continue;
+                }
+                edge |= inside != (1 << pixels) - 1;
+                let column = at * s.stride_w as usize + (kx * s.dilation_w) as usize;
+                let input = (in_y * s.in_w as usize + column).wrapping_sub(s.pad_left as usize);
+                self.taps.push(Tap {
+                    weights: (ky * s.k_w + kx) as usize * c,
+                    input: input.wrapping_mul(c),
+                    inside,
+                });
+            }
+        }
+        edge
+    }
+
+    #[inline(always)]
+    fn all_channels<const P: usize, const EDGE: bool>(&mut self, at: usize) {
         let c = self.k.shape.out_c as usize;
         let pair = 2 * S::F32_LANES;
         let mut channel = 0;
         while channel + pair <= c {
-            self.channels::<P, 2>(at, channel);
+            self.channels::<P, 2, EDGE>(at, channel);
             channel += pair;
         }
         while channel < c {
-            self.channels::<P, 1>(at, channel);
+            self.channels::<P, 1, EDGE>(at, channel);
             channel += S::F32_LANES;
         }
     }
 
     /// V vectors of channels of P pixels; the last vector may be cut off by the end of the channels.
     #[inline(always)]
-    fn channels<const P: usize, const V: usize>(&mut self, at: usize, channel: usize) {
-        let (s, simd) = (&self.k.shape, self.simd);
-        let (c, lanes) = (s.out_c as usize, S::F32_LANES);
+    fn channels<const P: usize, const V: usize, const EDGE: bool>(
+        &mut self,
+        at: usize,
+        channel: usize,
+    ) {
+        let simd = self.simd;
+        let (c, lanes) = (self.k.shape.out_c as usize, S::F32_LANES);
         let columns = (c - channel).min(V * lanes);
         let bias = load::<S, V>(simd, &self.k.bias[channel..][..columns]);
         let mut sums = [bias; P];
-        let step = s.stride_w as usize * c;
-        for ky in 0..s.k_h {
-            let Some(in_y) = tap(self.out_y, s.stride_h, ky, s.dilation_h, s.pad_top, s.in_h)
-            else {
-                continue;
-            };
-            for kx in 0..s.k_w {
-                let Some(in_x) = tap(at, s.stride_w, kx, s.dilation_w, s.pad_left, s.in_w) else {
+        let step = self.k.shape.stride_w as usize * c;
+        for tap in self.taps.iter() {
+            let w = load::<S, V>(simd, &self.k.weights[tap.weights + channel..][..columns]);
+            for (p, sums) in sums.iter_mut().enumerate() {
+                if EDGE && tap.inside >> p & 1 == 0 {
                     continue;
-                };
-                let w = (ky * s.k_w + kx) as usize * c + channel;
-                let w = load::<S, V>(simd, &self.k.weights[w..][..columns]);
-                let x = (in_y * s.in_w as usize + in_x) * c + channel;
-                for (p, sums) in sums.iter_mut().enumerate() {
-                    let x = load::<S, V>(simd, &self.image[x + p * step..][..columns]);
-                    for v in 0..V {
-                        sums[v] = simd.mul_add_e_f32s(x[v], w[v], sums[v]);
-                    }
+                }
+                let x = tap.input.wrapping_add(p * step + channel);
+                let x = load::<S, V>(simd, &self.image[x..][..columns]);
+                for v in 0..V {
+                    sums[v] = simd.mul_add_e_f32s(x[v], w[v], sums[v]);
                 }
             }
         }
@@ -238,9 +280,8 @@ impl<S: Simd> Line<'_, S> {
         let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
         for (p, sums) in sums.into_iter().enumerate() {
             let y = &mut self.y[(at + p) * c + channel..][..columns];
-            for (y, sum) in y.chunks_mut(lanes).zip(sums) {
-                simd.partial_store_f32s(y, within(simd, sum, low, high));
-            }
+            let sums = sums.map(|sum| within(simd, sum, low, high));
+            store(simd, y, sums);
         }
     }
 }

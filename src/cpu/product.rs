@@ -20,6 +20,8 @@ pub struct Packed {
     n: usize,
     taps: usize,
     depth: usize,
+    lanes: usize,
+    widest: usize,
     /// Panels from `start` on, where a cache line begins.
     data: Vec<f32>,
     start: usize,
@@ -39,13 +41,9 @@ impl WithSimd for Width {
     type Output = (usize, usize);
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> (usize, usize) {
-        (S::F32_LANES, widest::<S>())
+        // As many sums as registers hold beside the operands.
+        (S::F32_LANES, if S::REGISTER_COUNT >= 32 { 4 } else { 2 })
     }
-}
-
-/// As many sums as registers hold beside the operands.
-const fn widest<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
 }
 
 /// Vectors in the panel that begins at column `from`.
@@ -82,6 +80,8 @@ impl Packed {
             n,
             taps,
             depth: k / taps,
+            lanes,
+            widest,
             data,
             start,
             bias: padded,
@@ -119,15 +119,32 @@ impl Packed {
         start: Start,
         bounds: (f32, f32),
     ) {
-        self.arch.dispatch(Block {
-            packed: self,
-            x,
-            places,
-            y,
-            stride,
-            start,
-            bounds,
-        });
+        let (mut from, mut data) = (0, &self.data[self.start..]);
+        while from < self.n {
+            let vectors = panel(self.n, from, self.lanes, self.widest);
+            let (panel, rest) = data.split_at(vectors * self.lanes * self.taps * self.depth);
+            let job = Panel {
+                packed: self,
+                panel,
+                bias: &self.bias[from..from + vectors * self.lanes],
+                columns: (self.n - from).min(vectors * self.lanes),
+                x,
+                places,
+                y: &mut y[from..],
+                stride,
+                start,
+                bounds,
+            };
+            // As many rows at once as registers allow.
+            match (vectors, self.widest) {
+                (4, _) => self.arch.dispatch(Tiles::<6, 4>(job)),
+                (3, _) => self.arch.dispatch(Tiles::<8, 3>(job)),
+                (2, 4) => self.arch.dispatch(Tiles::<12, 2>(job)),
+                (2, _) => self.arch.dispatch(Tiles::<6, 2>(job)),
+                _ => self.arch.dispatch(Tiles::<12, 1>(job)),
+            }
+            (from, data) = (from + vectors * self.lanes, rest);
+        }
     }
 }
 
@@ -140,8 +157,13 @@ pub enum Start {
     Output,
 }
 
-struct Block<'a> {
+/// All rows of a block times one panel.
+struct Panel<'a> {
     packed: &'a Packed,
+    panel: &'a [f32],
+    bias: &'a [f32],
+    /// Columns that are not just padding of the panel.
+    columns: usize,
     x: &'a [f32],
     places: &'a [usize],
     y: &'a mut [f32],
@@ -150,86 +172,59 @@ struct Block<'a> {
     bounds: (f32, f32),
 }
 
-impl WithSimd for Block<'_> {
+/// A panel of C vectors, R rows at once.
+struct Tiles<'a, const R: usize, const C: usize>(Panel<'a>);
+
+impl<const R: usize, const C: usize> WithSimd for Tiles<'_, R, C> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let p = self.packed;
-        let (lanes, k) = (S::F32_LANES, p.taps * p.depth);
-        let mut data = S::as_simd_f32s(&p.data[p.start..]).0;
-        let mut from = 0;
-        while from < p.n {
-            let vectors = panel(p.n, from, lanes, widest::<S>());
-            let (panel, rest) = data.split_at(vectors * k);
-            data = rest;
-            // Tiles of as many rows as registers allow, then smaller ones.
-            match (vectors, widest::<S>() == 4) {
-                (4, _) => self.panel::<S, 6, 4>(simd, panel, from),
-                (3, _) => self.panel::<S, 8, 3>(simd, panel, from),
-                (2, true) => self.panel::<S, 12, 2>(simd, panel, from),
-                (2, false) => self.panel::<S, 6, 2>(simd, panel, from),
-                _ => self.panel::<S, 12, 1>(simd, panel, from),
-            }
-            from += vectors * lanes;
+        let rows = self.0.places.len() / self.0.packed.taps;
+        let mut row = 0;
+        while row + R <= rows {
+            self.0.tile::<S, R, C>(simd, row, 0);
+            row += R;
+        }
+        if row < rows && rows >= R {
+            // Some rows again, without a store, are cheaper than one by one.
+            self.0.tile::<S, R, C>(simd, rows - R, row + R - rows);
+            return;
+        }
+        while row < rows {
+            self.0.tile::<S, 1, C>(simd, row, 0);
+            row += 1;
         }
     }
 }
 
-impl Block<'_> {
-    /// All rows times one panel of C vectors.
+impl Panel<'_> {
+    /// R rows from `row` on, of which the first `skip` are done already.
     #[inline(always)]
-    fn panel<S: Simd, const R: usize, const C: usize>(
-        &mut self,
-        simd: S,
-        panel: &[S::f32s],
-        from: usize,
-    ) {
-        let panel = panel.as_chunks::<C>().0;
-        let rows = self.places.len() / self.packed.taps;
-        let mut row = 0;
-        while row + R <= rows {
-            self.tile::<S, R, C>(simd, panel, from, row);
-            row += R;
-        }
-        while row + 4 <= rows {
-            self.tile::<S, 4, C>(simd, panel, from, row);
-            row += 4;
-        }
-        while row < rows {
-            self.tile::<S, 1, C>(simd, panel, from, row);
-            row += 1;
-        }
-    }
-
-    /// R rows times one panel.
-    #[inline(always)]
-    fn tile<S: Simd, const R: usize, const C: usize>(
-        &mut self,
-        simd: S,
-        panel: &[[S::f32s; C]],
-        from: usize,
-        row: usize,
-    ) {
+    fn tile<S: Simd, const R: usize, const C: usize>(&mut self, simd: S, row: usize, skip: usize) {
         let p = self.packed;
         let (lanes, depth, x) = (S::F32_LANES, p.depth, self.x);
         let places = &self.places[row * p.taps..(row + R) * p.taps];
-        let columns = (p.n - from).min(C * lanes);
-        let bias = S::as_simd_f32s(&p.bias[from..from + C * lanes]).0;
-        let mut sums: [[S::f32s; C]; R] = [std::array::from_fn(|c| bias[c]); R];
+        let (panel, bias) = (S::as_simd_f32s(self.panel).0, S::as_simd_f32s(self.bias).0);
+        let bias = &bias.as_chunks::<C>().0[0];
+        let mut sums: [[S::f32s; C]; R] = [*bias; R];
         if self.start == Start::Output {
             for (r, sums) in sums.iter_mut().enumerate() {
-                let y = &self.y[(row + r) * self.stride + from..][..columns];
+                let y = &self.y[(row + r) * self.stride..][..self.columns];
                 for (sum, y) in sums.iter_mut().zip(y.chunks(lanes)) {
                     *sum = simd.partial_load_f32s(y);
                 }
             }
         }
-        for (tap, panel) in panel.chunks_exact(depth).enumerate() {
-            let runs: [&[f32]; R] = std::array::from_fn(|r| match places[r * p.taps + tap] {
-                PADDING => &p.zeros[..depth],
-                at => &x[at..at + depth],
-            });
+        for (tap, panel) in panel.as_chunks::<C>().0.chunks_exact(depth).enumerate() {
+            // Slices of one known length: the loop below needs no checks.
+            let mut runs: [&[f32]; R] = [&p.zeros[..depth]; R];
+            for (r, run) in runs.iter_mut().enumerate() {
+                let at = places[r * p.taps + tap];
+                if at != PADDING {
+                    *run = &x[at..][..depth];
+                }
+            }
             let panel = &panel[..depth];
             for i in 0..depth {
                 let w = panel[i];
@@ -246,21 +241,27 @@ impl Block<'_> {
             simd.splat_f32s(self.bounds.0),
             simd.splat_f32s(self.bounds.1),
         );
-        for (r, mut sums) in sums.into_iter().enumerate() {
+        for (r, mut sums) in sums.into_iter().enumerate().skip(skip) {
             if bounded {
                 for sum in &mut sums {
                     *sum = within(simd, *sum, low, high);
                 }
             }
-            let y = &mut self.y[(row + r) * self.stride + from..][..columns];
-            if columns == C * lanes {
-                S::as_mut_simd_f32s(y).0.copy_from_slice(&sums);
-            } else {
-                for (y, sum) in y.chunks_mut(lanes).zip(sums) {
-                    simd.partial_store_f32s(y, sum);
-                }
-            }
+            let y = &mut self.y[(row + r) * self.stride..][..self.columns];
+            store(simd, y, sums);
         }
+    }
+}
+
+/// Stores vectors, or as much of them as there is room for.
+#[inline(always)]
+pub fn store<S: Simd, const V: usize>(simd: S, to: &mut [f32], values: [S::f32s; V]) {
+    if to.len() == V * S::F32_LANES {
+        S::as_mut_simd_f32s(to).0.copy_from_slice(&values);
+        return;
+    }
+    for (to, value) in to.chunks_mut(S::F32_LANES).zip(values) {
+        simd.partial_store_f32s(to, value);
     }
 }
 

@@ -134,6 +134,15 @@ impl<'a> CpuSession<'a> {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Memory of a chunk that was as large as this one.
+    fn pool(&self, samples: usize) -> Pool {
+        let pool = self.pools().pop().filter(|pool| pool.samples == samples);
+        pool.unwrap_or(Pool {
+            samples,
+            free: Vec::new(),
+        })
+    }
+
     /// Takes samples `first..first + samples` through the graph.
     fn chunk(&self, first: usize, samples: usize, inputs: &[Values]) -> Chunk {
         let graph = &self.program.graph;
@@ -141,7 +150,7 @@ impl<'a> CpuSession<'a> {
         let mut chunk = Chunk {
             tables: Tables::new(),
             values: graph.tensors.iter().map(|_| None).collect(),
-            pool: self.pools().pop().unwrap_or_default(),
+            pool: self.pool(samples),
         };
         for ((&id, feed), values) in graph.inputs.iter().zip(&self.feeds).zip(inputs) {
             let n = graph.elements(id);
@@ -337,24 +346,27 @@ struct Chunk {
     pool: Pool,
 }
 
-/// Memory of float tensors that are dead: fresh memory costs page faults and zeros.
+/// Memory of float tensors that are dead, for those of the same size in the next chunk: fresh memory costs page faults
+/// and zeros.
 #[derive(Default)]
-struct Pool(Vec<Vec<f32>>);
+struct Pool {
+    /// Samples of the chunks that it is for.
+    samples: usize,
+    free: Vec<Vec<f32>>,
+}
 
 impl Pool {
     /// `n` floats of any value.
     fn take(&mut self, n: usize) -> Vec<f32> {
-        let fits = self.0.iter().enumerate().filter(|(_, v)| v.capacity() >= n);
-        let Some((i, _)) = fits.min_by_key(|(_, v)| v.capacity()) else {
-            return vec![0.0; n];
-        };
-        let mut v = self.0.swap_remove(i);
-        v.resize(n, 0.0);
-        v
+        // The latest is the likeliest to be in the cache.
+        match self.free.iter().rposition(|v| v.len() == n) {
+            Some(i) => self.free.remove(i),
+            None => vec![0.0; n],
+        }
     }
 
     fn give(&mut self, v: Vec<f32>) {
-        self.0.push(v);
+        self.free.push(v);
     }
 }
 
