@@ -1,10 +1,13 @@
 //! int8 CONV_2D and DEPTHWISE_CONV_2D: the definition, and the fast kernels that must equal it. Input NHWC, output NHWC,
 //! samples outermost.
 
-use super::conv::{TILE, input_len, is_pointwise, output_len, tap};
+use super::conv::{input_len, is_pointwise, output_len, tap};
 use super::gemm_i8::{Scratch, WeightsI8};
 use super::requantize::{Place, Requantize};
 use crate::kernel::{ConvI8, ConvShape, fold_zero_point};
+
+/// Rows gathered at once: a tile that stays in the second-level cache.
+const TILE: usize = 128;
 
 /// Fast int8 CONV_2D: tiles of gathered rows times the weights.
 #[derive(Debug)]

@@ -1,25 +1,7 @@
-//! FULLY_CONNECTED: rows of all samples as one matrix.
+//! int8 FULLY_CONNECTED: rows of all samples as one matrix. Float is just `product::Packed::rows`.
 
-use super::conv::clamp;
-use super::gemm::{matrix, matrix_mut, multiply};
 use super::gemm_i8::{Scratch, WeightsI8};
-use crate::kernel::{FullyConnectedF32, FullyConnectedI8, fold_zero_point};
-
-/// Float.
-pub fn f32(k: &FullyConnectedF32, x: &[f32], y: &mut [f32]) {
-    let (units, depth) = (k.shape.units, k.shape.depth);
-    let rows = x.len() / depth;
-    for row in y.chunks_exact_mut(units) {
-        row.copy_from_slice(&k.bias);
-    }
-    multiply(
-        matrix(x, rows, depth),
-        matrix(&k.weights, units, depth),
-        &mut matrix_mut(y, rows, units),
-        true,
-    );
-    clamp(y, k.bounds);
-}
+use crate::kernel::{FullyConnectedI8, fold_zero_point};
 
 /// The definition of the int8 kernel.
 pub fn i8(k: &FullyConnectedI8, x: &[i8], y: &mut [i8]) {

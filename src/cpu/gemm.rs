@@ -10,14 +10,9 @@
 use ndarray::{ArrayView2, ArrayViewMut2, linalg::general_mat_mul};
 use std::ops::Range;
 
-/// y = x · wᵀ (+ y if `accumulate`): x is `[m, k]`, w `[n, k]`, y `[m, n]`; all may be strided.
-pub fn multiply(
-    x: ArrayView2<'_, f32>,
-    w: ArrayView2<'_, f32>,
-    y: &mut ArrayViewMut2<'_, f32>,
-    accumulate: bool,
-) {
-    general_mat_mul(1.0, &x, &w.t(), if accumulate { 1.0 } else { 0.0 }, y);
+/// y = x · wᵀ: x is `[m, k]`, w `[n, k]`, y `[m, n]`; all may be strided.
+pub fn multiply(x: ArrayView2<'_, f32>, w: ArrayView2<'_, f32>, y: &mut ArrayViewMut2<'_, f32>) {
+    general_mat_mul(1.0, &x, &w.t(), 0.0, y);
 }
 
 /// A `[rows, columns]` view of a slice that is exactly that long.
@@ -65,7 +60,6 @@ impl ExactWeights {
                 matrix(x, m, k).slice(columns),
                 matrix(&self.weights, n, k).slice(columns),
                 &mut y,
-                false,
             );
             if i == 0 {
                 acc.extend(scratch.iter().map(|&v| v as i32));
@@ -149,10 +143,10 @@ mod tests {
             let x: Vec<f32> = (0..m * k).map(|i| ((i * 7919) % 1000) as f32 * 0.013 - 6.0).collect();
             let w: Vec<f32> = (0..n * k).map(|i| ((i * 104_729) % 1000) as f32 * 0.002 - 1.0).collect();
             let mut all = vec![0.0; m * n];
-            multiply(matrix(&x, m, k), matrix(&w, n, k), &mut matrix_mut(&mut all, m, n), false);
+            multiply(matrix(&x, m, k), matrix(&w, n, k), &mut matrix_mut(&mut all, m, n));
             for row in 0..m {
                 let mut one = vec![0.0; n];
-                multiply(matrix(&x[row * k..][..k], 1, k), matrix(&w, n, k), &mut matrix_mut(&mut one, 1, n), false);
+                multiply(matrix(&x[row * k..][..k], 1, k), matrix(&w, n, k), &mut matrix_mut(&mut one, 1, n));
                 prop_assert_eq!(&one, &all[row * n..][..n]);
             }
         }

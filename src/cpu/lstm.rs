@@ -1,11 +1,11 @@
 //! UNIDIRECTIONAL_SEQUENCE_LSTM: the input projection of all steps as one product, then the steps; every sample's state
 //! starts from zero. Rows of a step are the samples (times the model's own batch), so the recurrence is a product too.
 
-use super::gemm::{matrix, matrix_mut, multiply};
 use super::gemm_i8::{Scratch, WeightsI8};
 use super::math::{sigmoid, tanh};
+use super::product::Packed;
 use super::requantize::Requantize;
-use crate::kernel::{LstmF32, LstmI8, LstmShape};
+use crate::kernel::{LstmF32, LstmI8};
 use crate::num::Multiplier;
 use crate::num::fixed::rounding_divide_by_pot;
 
@@ -19,74 +19,83 @@ pub struct Output<'a, T, C> {
     pub cell: &'a mut [C],
 }
 
-/// Position of a step's first row and the distance between its rows, for one sample.
-fn rows_of_step(s: &LstmShape, t: usize) -> impl Iterator<Item = usize> + '_ {
-    (0..s.batch).map(move |b| s.row(t, b))
+/// The float layer with packed weights.
+#[derive(Debug)]
+pub struct Lstm {
+    input: Packed,
+    recurrent: Packed,
 }
 
-/// Float; `see` is shown the cell states after each step.
-pub fn f32(k: &LstmF32, x: &[f32], out: &mut Output<'_, f32, f32>, mut see: impl FnMut(&[f32])) {
-    let s = &k.shape;
-    let (cells, gates, per_sample) = (s.cells, 4 * s.cells, s.rows());
-    let samples = x.len() / (per_sample * s.input);
-    let mut projected = vec![0.0; samples * per_sample * gates];
-    for row in projected.chunks_exact_mut(gates) {
-        row.copy_from_slice(&k.bias);
+/// No activation is fused into these products.
+const OPEN: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+
+impl Lstm {
+    /// Packs the weights once.
+    pub fn new(k: &LstmF32) -> Self {
+        Self {
+            input: Packed::new(&k.input_weights, 1, &k.bias),
+            recurrent: Packed::new(&k.recurrent_weights, 1, &vec![0.0; k.bias.len()]),
+        }
     }
-    multiply(
-        matrix(x, samples * per_sample, s.input),
-        matrix(&k.input_weights, gates, s.input),
-        &mut matrix_mut(&mut projected, samples * per_sample, gates),
-        true,
-    );
-    let recurrent = matrix(&k.recurrent_weights, gates, cells);
-    let mut step = vec![0.0; samples * s.batch * gates];
-    out.hidden.fill(0.0);
-    out.cell.fill(0.0);
-    for t in 0..s.time {
-        // The states' layout [samples][batch] is that of a step's rows.
-        let mut at = step.chunks_exact_mut(gates);
-        for sample in 0..samples {
-            for row in rows_of_step(s, t) {
-                let from = &projected[(sample * per_sample + row) * gates..][..gates];
-                at.next()
-                    .expect("one row a sample and batch entry")
-                    .copy_from_slice(from);
+
+    /// Runs all samples in `x`; `see` is shown the cell states after each step. `projected` is room for the gates.
+    pub fn run(
+        &self,
+        k: &LstmF32,
+        x: &[f32],
+        out: &mut Output<'_, f32, f32>,
+        projected: &mut [f32],
+        mut see: impl FnMut(&[f32]),
+    ) {
+        let s = &k.shape;
+        let (cells, gates, per_sample) = (s.cells, 4 * s.cells, s.rows());
+        let samples = x.len() / (per_sample * s.input);
+        self.input.rows(x, projected, OPEN);
+        out.cell.fill(0.0);
+        let mut hidden = vec![0.0; samples * s.batch * cells];
+        let mut step = vec![0.0; samples * s.batch * gates];
+        let entries = || (0..samples).flat_map(|sample| (0..s.batch).map(move |b| (sample, b)));
+        for t in 0..s.time {
+            // The states' layout [samples][batch] is that of a step's rows.
+            for ((sample, b), step) in entries().zip(step.chunks_exact_mut(gates)) {
+                let row = sample * per_sample + s.row(t, b);
+                step.copy_from_slice(&projected[row * gates..][..gates]);
+            }
+            if t > 0 {
+                self.recurrent.add_rows(&hidden, &mut step);
+            }
+            for ((step, hidden), cell) in step
+                .chunks_exact(gates)
+                .zip(hidden.chunks_exact_mut(cells))
+                .zip(out.cell.chunks_exact_mut(cells))
+            {
+                advance(step, k.cell_clip, cell, hidden);
+            }
+            see(out.cell);
+            for ((sample, b), hidden) in entries().zip(hidden.chunks_exact(cells)) {
+                let row = sample * per_sample + s.row(t, b);
+                out.output[row * cells..][..cells].copy_from_slice(hidden);
             }
         }
-        if t > 0 {
-            let hidden = matrix(out.hidden, samples * s.batch, cells);
-            multiply(
-                hidden,
-                recurrent,
-                &mut matrix_mut(&mut step, samples * s.batch, gates),
-                true,
-            );
-        }
-        for ((step, hidden), cell) in step
-            .chunks_exact(gates)
-            .zip(out.hidden.chunks_exact_mut(cells))
-            .zip(out.cell.chunks_exact_mut(cells))
-        {
-            let (i, rest) = step.split_at(cells);
-            let (f, rest) = rest.split_at(cells);
-            let (g, o) = rest.split_at(cells);
-            for j in 0..cells {
-                let c = sigmoid(f[j]) * cell[j] + sigmoid(i[j]) * tanh(g[j]);
-                let c = if c > k.cell_clip { k.cell_clip } else { c };
-                let c = if c < -k.cell_clip { -k.cell_clip } else { c };
-                cell[j] = c;
-                hidden[j] = sigmoid(o[j]) * tanh(c);
-            }
-        }
-        see(out.cell);
-        let mut hidden = out.hidden.chunks_exact(cells);
-        for sample in 0..samples {
-            for row in rows_of_step(s, t) {
-                let to = &mut out.output[(sample * per_sample + row) * cells..][..cells];
-                to.copy_from_slice(hidden.next().expect("one row a sample and batch entry"));
-            }
-        }
+        out.hidden.copy_from_slice(&hidden);
+    }
+}
+
+/// One step of one row's cells, from its summed gates.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2"))]
+fn advance(gates: &[f32], clip: f32, cell: &mut [f32], hidden: &mut [f32]) {
+    let cells = cell.len();
+    let hidden = &mut hidden[..cells];
+    let (i, rest) = gates.split_at(cells);
+    let (f, rest) = rest.split_at(cells);
+    let (g, o) = rest.split_at(cells);
+    let o = &o[..cells];
+    for j in 0..cells {
+        let c = sigmoid(f[j]) * cell[j] + sigmoid(i[j]) * tanh(g[j]);
+        let c = if c > clip { clip } else { c };
+        let c = if c < -clip { -clip } else { c };
+        cell[j] = c;
+        hidden[j] = sigmoid(o[j]) * tanh(c);
     }
 }
 

@@ -3,6 +3,7 @@
 /// e^x within 2 ulp for x in [−87, 88]; clamped outside, NaN stays NaN.
 ///
 /// Cody–Waite reduction by ln 2 and a polynomial of degree 6 (the Cephes `expf` scheme).
+#[inline(always)]
 pub fn exp(x: f32) -> f32 {
     let x = if x > 88.0 { 88.0 } else { x };
     let x = if x < -87.0 { -87.0 } else { x };
@@ -24,11 +25,13 @@ pub fn exp(x: f32) -> f32 {
 }
 
 /// 1 / (1 + e^−x).
+#[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
 /// tanh, absolute error below 2⁻²².
+#[inline(always)]
 pub fn tanh(x: f32) -> f32 {
     1.0 - 2.0 / (exp(2.0 * x) + 1.0)
 }

@@ -7,6 +7,7 @@
 
 mod add;
 mod conv;
+mod conv_f32;
 mod conv_i8;
 mod fully_connected;
 pub(crate) mod gemm;
@@ -14,10 +15,12 @@ mod gemm_i8;
 mod lstm;
 mod math;
 mod mean;
+mod product;
 mod quantize;
 mod requantize;
 mod roofline;
 mod session;
+mod simd;
 mod softmax;
 mod statistics;
 mod strided_slice;

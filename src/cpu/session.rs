@@ -1,9 +1,10 @@
 //! A program loaded on the CPU.
 
-use super::conv;
+use super::conv_f32::{self, Conv};
 use super::conv_i8::{self, FastConvI8, FastDepthwiseI8};
 use super::fully_connected::{self, FastFullyConnectedI8};
-use super::lstm::{self, FastLstmI8};
+use super::lstm::{self, FastLstmI8, Lstm};
+use super::product::Packed;
 use super::statistics::{Gathered, Tables, range_of};
 use super::{add, mean, quantize, softmax, strided_slice};
 use crate::graph::TensorId;
@@ -14,6 +15,7 @@ use crate::kernel::{
 use crate::num::{Histogram, Values};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Activations a thread holds at once, in bytes: enough rows for the products, little enough for a small machine.
@@ -23,10 +25,13 @@ const CHUNK_SAMPLES: usize = 32;
 /// Activations of all threads together.
 const TOTAL_BYTES: usize = 4 << 30;
 
-/// What a fast kernel needs beyond the prepared parameters.
+/// What a kernel needs beyond the prepared parameters.
 #[allow(clippy::large_enum_variant, reason = "one a step")]
 enum Fast {
     None,
+    ConvF32(Conv),
+    FullyConnectedF32(Packed),
+    LstmF32(Lstm),
     Conv(FastConvI8),
     Depthwise(FastDepthwiseI8),
     FullyConnected(FastFullyConnectedI8),
@@ -50,6 +55,8 @@ pub(super) struct CpuSession<'a> {
     /// Chunks computed at once.
     threads: usize,
     batch: usize,
+    /// Memory for the next chunks, one for each that was in work at once.
+    pools: Mutex<Vec<Pool>>,
     results: Vec<Option<Values>>,
 }
 
@@ -85,6 +92,11 @@ impl<'a> CpuSession<'a> {
             .steps
             .iter()
             .map(|step| match &step.kernel {
+                Kernel::ConvF32(k) => Fast::ConvF32(Conv::new(k)),
+                Kernel::FullyConnectedF32(k) => {
+                    Fast::FullyConnectedF32(Packed::new(&k.weights, 1, &k.bias))
+                }
+                Kernel::LstmF32(k) => Fast::LstmF32(Lstm::new(k)),
                 Kernel::ConvI8(k) if !plain && is_i8(k.input_zero_point) => {
                     Fast::Conv(FastConvI8::new(k))
                 }
@@ -118,7 +130,21 @@ impl<'a> CpuSession<'a> {
             chunk,
             threads,
             batch: config.batch.unwrap_or(chunk * threads).max(1),
+            pools: Mutex::new(Vec::new()),
             results: Vec::new(),
+        })
+    }
+
+    fn pools(&self) -> MutexGuard<'_, Vec<Pool>> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Memory of a chunk that was as large as this one.
+    fn pool(&self, samples: usize) -> Pool {
+        let pool = self.pools().pop().filter(|pool| pool.samples == samples);
+        pool.unwrap_or(Pool {
+            samples,
+            free: Vec::new(),
         })
     }
 
@@ -129,19 +155,20 @@ impl<'a> CpuSession<'a> {
         let mut chunk = Chunk {
             tables: Tables::new(),
             values: graph.tensors.iter().map(|_| None).collect(),
+            pool: self.pool(samples),
         };
         for ((&id, feed), values) in graph.inputs.iter().zip(&self.feeds).zip(inputs) {
             let n = graph.elements(id);
-            let part = slice(values, first * n, samples * n);
-            let value = match (feed, part) {
-                (Feed::Table(table), bytes @ (Values::U8(_) | Values::I8(_))) => Values::F32(
-                    bytes
-                        .bytes()
-                        .iter()
-                        .map(|&b| table[usize::from(b)])
-                        .collect(),
-                ),
-                (_, value) => value,
+            let value = match (feed, values) {
+                (Feed::Table(table), Values::U8(_) | Values::I8(_)) => {
+                    let bytes = &values.bytes()[first * n..][..samples * n];
+                    new_f32(chunk.pool.take(samples * n), |y| {
+                        y.iter_mut()
+                            .zip(bytes)
+                            .for_each(|(y, &b)| *y = table[usize::from(b)]);
+                    })
+                }
+                _ => slice(values, first * n, samples * n),
             };
             chunk.values[id] = Some(value);
             self.see_tensor(id, &mut chunk);
@@ -155,11 +182,15 @@ impl<'a> CpuSession<'a> {
             self.see_tensor(step.outputs[0], &mut chunk);
             self.took(2 + 2 * i, clock);
             for &id in step.inputs.iter().chain(&step.outputs) {
-                if self.last_use[id] == i && !self.kept[id] {
-                    chunk.values[id] = None;
+                if self.last_use[id] == i
+                    && !self.kept[id]
+                    && let Some(Values::F32(v)) = chunk.values[id].take()
+                {
+                    chunk.pool.give(v);
                 }
             }
         }
+        self.pools().push(std::mem::take(&mut chunk.pool));
         chunk
     }
 
@@ -178,20 +209,24 @@ impl<'a> CpuSession<'a> {
             };
             let constant = |i: usize| graph.tensors[step.inputs[i]].constant.is_some();
             match (&step.kernel, &self.fast[i]) {
-                (Kernel::ConvF32(k), _) => new_f32(n, |y| conv::f32(k, f32s(x(0)), y)),
+                (Kernel::ConvF32(k), Fast::ConvF32(conv)) => {
+                    new_f32(chunk.pool.take(n), |y| conv.run(k, f32s(x(0)), y))
+                }
                 (Kernel::ConvI8(k), Fast::Conv(fast)) => new_i8(n, |y| fast.run(k, i8s(x(0)), y)),
                 (Kernel::ConvI8(k), _) => new_i8(n, |y| conv_i8::i8(k, i8s(x(0)), y)),
-                (Kernel::DepthwiseF32(k), _) => {
-                    new_f32(n, |y| conv::depthwise_f32(k, f32s(x(0)), y))
-                }
+                (Kernel::DepthwiseF32(k), _) => new_f32(chunk.pool.take(n), |y| {
+                    conv_f32::depthwise_f32(k, f32s(x(0)), y);
+                }),
                 (Kernel::DepthwiseI8(k), Fast::Depthwise(fast)) => {
                     new_i8(n, |y| fast.run(k, i8s(x(0)), y))
                 }
                 (Kernel::DepthwiseI8(k), _) => {
                     new_i8(n, |y| conv_i8::depthwise_i8(k, i8s(x(0)), y))
                 }
-                (Kernel::FullyConnectedF32(k), _) => {
-                    new_f32(n, |y| fully_connected::f32(k, f32s(x(0)), y))
+                (Kernel::FullyConnectedF32(k), Fast::FullyConnectedF32(weights)) => {
+                    new_f32(chunk.pool.take(n), |y| {
+                        weights.rows(f32s(x(0)), y, k.bounds);
+                    })
                 }
                 (Kernel::FullyConnectedI8(k), Fast::FullyConnected(fast)) => {
                     new_i8(n, |y| fast.run(k, i8s(x(0)), y))
@@ -199,10 +234,11 @@ impl<'a> CpuSession<'a> {
                 (Kernel::FullyConnectedI8(k), _) => {
                     new_i8(n, |y| fully_connected::i8(k, i8s(x(0)), y))
                 }
-                (Kernel::LstmF32(k), _) => {
+                (Kernel::LstmF32(k), Fast::LstmF32(lstm)) => {
                     let state = samples * k.shape.batch * k.shape.cells;
-                    let (mut y, mut hidden, mut cell) =
-                        (vec![0.0; n], vec![0.0; state], vec![0.0; state]);
+                    let mut projected = chunk.pool.take(4 * n);
+                    let mut y = chunk.pool.take(n);
+                    let (mut hidden, mut cell) = (vec![0.0; state], vec![0.0; state]);
                     let mut out = lstm::Output {
                         output: &mut y,
                         hidden: &mut hidden,
@@ -210,9 +246,10 @@ impl<'a> CpuSession<'a> {
                     };
                     // The ranges of the states are those of all steps.
                     let cells = step.outputs[2];
-                    lstm::f32(k, f32s(x(0)), &mut out, |cell| {
+                    lstm.run(k, f32s(x(0)), &mut out, &mut projected, |cell| {
                         self.see(cells, cell, &mut chunk.tables);
                     });
+                    chunk.pool.give(projected);
                     self.see(step.outputs[1], &y, &mut chunk.tables);
                     chunk.values[step.outputs[1]] = Some(Values::F32(hidden));
                     chunk.values[step.outputs[2]] = Some(Values::F32(cell));
@@ -235,7 +272,7 @@ impl<'a> CpuSession<'a> {
                     chunk.values[step.outputs[2]] = Some(Values::I16(cell));
                     Values::I8(y)
                 }
-                (Kernel::AddF32(k), _) => new_f32(n, |y| {
+                (Kernel::AddF32(k), _) => new_f32(chunk.pool.take(n), |y| {
                     add::f32(
                         k,
                         samples,
@@ -253,7 +290,9 @@ impl<'a> CpuSession<'a> {
                         y,
                     );
                 }),
-                (Kernel::MeanF32(k), _) => new_f32(n, |y| mean::f32(k, samples, f32s(x(0)), y)),
+                (Kernel::MeanF32(k), _) => {
+                    new_f32(chunk.pool.take(n), |y| mean::f32(k, samples, f32s(x(0)), y))
+                }
                 (Kernel::MeanI8(k), _) => new_i8(n, |y| mean::i8(k, samples, i8s(x(0)), y)),
                 (Kernel::Copy, _) => per_sample(x(0), samples, constant(0)),
                 (Kernel::Gather(k), _) => {
@@ -264,11 +303,16 @@ impl<'a> CpuSession<'a> {
                         other => Values::U8(strided_slice::gather(k, samples, other.bytes())),
                     }
                 }
-                (Kernel::SoftmaxF32(k), _) => new_f32(n, |y| softmax::f32(k, f32s(x(0)), y)),
+                (Kernel::SoftmaxF32(k), _) => {
+                    new_f32(chunk.pool.take(n), |y| softmax::f32(k, f32s(x(0)), y))
+                }
                 (Kernel::SoftmaxI8(k), _) => new_i8(n, |y| softmax::i8(k, i8s(x(0)), y)),
                 (Kernel::Quantize(k), _) => quantize::quantize(k, f32s(x(0)), dtype),
                 (Kernel::Requantize(k), _) => quantize::requantize(k, x(0).bytes(), dtype),
                 (Kernel::Dequantize(k), _) => quantize::dequantize(k, x(0).bytes()),
+                (Kernel::ConvF32(_) | Kernel::FullyConnectedF32(_) | Kernel::LstmF32(_), _) => {
+                    unreachable!("CpuSession::new packs the weights of these")
+                }
             }
         };
         chunk.values[output] = Some(value);
@@ -305,6 +349,7 @@ impl<'a> CpuSession<'a> {
 struct Chunk {
     values: Vec<Option<Values>>,
     tables: Tables,
+    pool: Pool,
 }
 
 /// Whether a zero point is a value of its type: the fast kernels pad with it and subtract it in 16 bits.
@@ -312,8 +357,32 @@ fn is_i8(zero_point: i32) -> bool {
     i8::try_from(zero_point).is_ok()
 }
 
-fn new_f32(n: usize, fill: impl FnOnce(&mut [f32])) -> Values {
-    let mut y = vec![0.0; n];
+/// Memory of float tensors that are dead, for those of the same size in the next chunk: fresh memory costs page faults
+/// and zeros.
+#[derive(Default)]
+struct Pool {
+    /// Samples of the chunks that it is for.
+    samples: usize,
+    free: Vec<Vec<f32>>,
+}
+
+impl Pool {
+    /// `n` floats of any value.
+    fn take(&mut self, n: usize) -> Vec<f32> {
+        // The latest is the likeliest to be in the cache.
+        match self.free.iter().rposition(|v| v.len() == n) {
+            Some(i) => self.free.remove(i),
+            None => vec![0.0; n],
+        }
+    }
+
+    fn give(&mut self, v: Vec<f32>) {
+        self.free.push(v);
+    }
+}
+
+/// Fills memory with a tensor.
+fn new_f32(mut y: Vec<f32>, fill: impl FnOnce(&mut [f32])) -> Values {
     fill(&mut y);
     Values::F32(y)
 }
@@ -397,12 +466,14 @@ impl Session for CpuSession<'_> {
     }
 
     fn run(&mut self, samples: usize, inputs: &[Values]) -> Result<(), DeviceError> {
-        let starts: Vec<usize> = (0..samples).step_by(self.chunk).collect();
+        // A few samples still keep all threads busy.
+        let size = self.chunk.min(samples.div_ceil(self.threads)).max(1);
+        let starts: Vec<usize> = (0..samples).step_by(size).collect();
         let mut chunks: Vec<Chunk> = Vec::with_capacity(starts.len());
         for together in starts.chunks(self.threads) {
             let done = together
                 .par_iter()
-                .map(|&first| self.chunk(first, self.chunk.min(samples - first), inputs));
+                .map(|&first| self.chunk(first, size.min(samples - first), inputs));
             chunks.par_extend(done);
         }
         self.gathered.check(self.program)?;
