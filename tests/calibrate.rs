@@ -1,0 +1,162 @@
+//! `zeropoint calibrate` through the real program: the file of statistics, the report, and its refusals.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use assert_cmd::Command;
+use std::path::{Path, PathBuf};
+use zeropoint::calibrate::StatisticsFile;
+use zeropoint::data::{DataSet, InputSpec, NpzWriter, Options};
+use zeropoint::num::DType;
+
+fn example(name: &str) -> PathBuf {
+    support::root().join("examples/har").join(name)
+}
+
+/// Exit code, stdout, stderr of `zeropoint calibrate MODEL` on the CPU.
+fn calibrate(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_zeropoint"))
+        .arg("calibrate")
+        .arg(example("model.tflite"))
+        .args(["--device", "cpu"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+fn statistics(data: &Path, arguments: &[&str]) -> StatisticsFile {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("stats.json");
+    let files = [
+        "--data",
+        data.to_str().unwrap(),
+        "-o",
+        out.to_str().unwrap(),
+    ];
+    let (code, _, err) = calibrate(&[&files, arguments].concat());
+    assert_eq!(code, 0, "{err}");
+    StatisticsFile::parse(&std::fs::read_to_string(out).unwrap()).unwrap()
+}
+
+/// Samples `from..to` of the example's data, in a file of their own.
+fn shard(folder: &Path, from: usize, to: usize) -> PathBuf {
+    let input = InputSpec {
+        name: "x".into(),
+        shape: vec![1, 128, 6, 1],
+        dtype: DType::F32,
+    };
+    let mut set = DataSet::open(&example("calib.npz"), &[input], &Options::default()).unwrap();
+    set.next_batch(from).unwrap().filter(|_| from > 0);
+    if from == 0 {
+        set.rewind().unwrap();
+    }
+    let batch = set.next_batch(to - from).unwrap().unwrap();
+    assert_eq!(batch.samples, to - from);
+    let path = folder.join(format!("{from}.npz"));
+    let mut writer = NpzWriter::create(&path).unwrap();
+    writer
+        .append("input_0", &[128, 6, 1], &batch.inputs[0])
+        .unwrap();
+    writer.finish().unwrap();
+    path
+}
+
+#[test]
+fn statistics_do_not_depend_on_the_batch_and_shards_merge() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = shard(folder.path(), 0, 40);
+    let whole = statistics(&all, &[]);
+    assert_eq!(whole.samples, 40);
+    for batch in ["1", "7"] {
+        assert_eq!(
+            statistics(&all, &["--batch", batch]),
+            whole,
+            "--batch {batch}"
+        );
+    }
+    // Every value of the input is in its histogram.
+    let input = &whole.tensors[0];
+    assert_eq!(input.histogram.as_ref().unwrap().total(), 40 * 128 * 6);
+    // The cell state of an LSTM counts at every step: 112 of them, 128 cells.
+    let cells = whole.tensors.iter().find(|t| t.tensor == 45).unwrap();
+    assert_eq!(cells.histogram.as_ref().unwrap().total(), 40 * 112 * 128);
+    let rest = shard(folder.path(), 40, 65);
+    let merged = whole.merge(&statistics(&rest, &[])).unwrap();
+    let mut both = statistics(&example("calib.npz"), &["--limit", "65"]);
+    both.model.file = merged.model.file.clone();
+    assert_eq!(merged, both);
+}
+
+#[test]
+fn ranges_alone_have_no_histograms() {
+    let file = statistics(&example("calib.npz"), &["--limit", "3", "--ranges-only"]);
+    assert!(file.tensors.iter().all(|t| t.histogram.is_none()));
+    assert!(file.tensors.len() > 10);
+}
+
+#[test]
+fn a_profile_shows_every_operator_and_the_limits_of_the_device() {
+    let data = example("calib.npz");
+    let data = [
+        "--data",
+        data.to_str().unwrap(),
+        "--limit",
+        "4",
+        "--profile",
+    ];
+    let (code, out, err) = calibrate(&data);
+    assert_eq!(code, 0, "{err}");
+    for word in [
+        "CONV_2D → 40",
+        "UNIDIRECTIONAL_SEQUENCE_LSTM → 46",
+        "SOFTMAX → 52",
+        "B/s through memory",
+        "statistics",
+    ] {
+        assert!(out.contains(word), "no '{word}' in: {out}");
+    }
+    let (_, out, _) = calibrate(&[&data[..], &["--json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    // 124 × 6 pixels of 64 channels from 5 taps of one channel.
+    let first = &json["profile"]["floors"]["steps"][0];
+    assert_eq!(first["operations"], 124 * 6 * 64 * 5 * 2);
+    assert_eq!(first["bytes"], 4 * (128 * 6 + 124 * 6 * 64));
+    assert_eq!(json["upload_bytes"], 4 * 128 * 6);
+    assert_eq!(
+        json["profile"]["profile"]["steps"]
+            .as_array()
+            .unwrap()
+            .len(),
+        10
+    );
+    assert!(
+        json["profile"]["roofline"]["operations_per_second"]
+            .as_f64()
+            .unwrap()
+            > 1e8
+    );
+}
+
+#[test]
+fn the_model_is_not_replaced_by_its_statistics() {
+    let model = example("model.tflite");
+    let data = example("calib.npz");
+    let before = std::fs::read(&model).unwrap();
+    let arguments = [
+        "--data",
+        data.to_str().unwrap(),
+        "-o",
+        model.to_str().unwrap(),
+    ];
+    let (code, out, err) = calibrate(&arguments);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("would be replaced"), "{err}");
+    assert_eq!(std::fs::read(&model).unwrap(), before);
+}
