@@ -177,10 +177,9 @@ impl<'a> CpuSession<'a> {
             self.see_tensor(step.outputs[0], &mut chunk);
             self.took(2 + 2 * i, clock);
             for &id in step.inputs.iter().chain(&step.outputs) {
-                if self.last_use[id] == i && !self.kept[id] {
-                    if let Some(Values::F32(v)) = chunk.values[id].take() {
-                        chunk.pool.give(v);
-                    }
+                let dead = self.last_use[id] == i && !self.kept[id];
+                if dead && let Some(Values::F32(v)) = chunk.values[id].take() {
+                    chunk.pool.give(v);
                 }
             }
         }
@@ -209,7 +208,7 @@ impl<'a> CpuSession<'a> {
                 (Kernel::ConvI8(k), Fast::Conv(fast)) => new_i8(n, |y| fast.run(k, i8s(x(0)), y)),
                 (Kernel::ConvI8(k), _) => new_i8(n, |y| conv::i8(k, i8s(x(0)), y)),
                 (Kernel::DepthwiseF32(k), _) => new_f32(chunk.pool.take(n), |y| {
-                    conv_f32::depthwise_f32(k, f32s(x(0)), y)
+                    conv_f32::depthwise_f32(k, f32s(x(0)), y);
                 }),
                 (Kernel::DepthwiseI8(k), _) if self.plain => {
                     new_i8(n, |y| conv::depthwise_i8(k, i8s(x(0)), y))
@@ -219,7 +218,7 @@ impl<'a> CpuSession<'a> {
                 }
                 (Kernel::FullyConnectedF32(k), Fast::FullyConnectedF32(weights)) => {
                     new_f32(chunk.pool.take(n), |y| {
-                        weights.rows(f32s(x(0)), y, k.bounds)
+                        weights.rows(f32s(x(0)), y, k.bounds);
                     })
                 }
                 (Kernel::FullyConnectedI8(k), Fast::FullyConnected(fast)) => {
