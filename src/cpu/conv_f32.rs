@@ -251,6 +251,10 @@ impl<S: Simd> Line<'_, S> {
     }
 
     /// V vectors of channels of P pixels; the last vector may be cut off by the end of the channels.
+    #[allow(
+        clippy::needless_range_loop,
+        reason = "iterators are not always inlined"
+    )]
     #[inline(always)]
     fn channels<const P: usize, const V: usize, const EDGE: bool>(
         &mut self,
@@ -272,7 +276,8 @@ impl<S: Simd> Line<'_, S> {
                 let x = tap.input.wrapping_add(p * step + channel);
                 let x = load::<S, V>(simd, &self.image[x..][..columns]);
                 for v in 0..V {
-                    sums[v] = simd.mul_add_e_f32s(x[v], w[v], sums[v]);
+                    // Not fused: few products, rounded and added just as LiteRT does.
+                    sums[v] = simd.add_f32s(sums[v], simd.mul_f32s(x[v], w[v]));
                 }
             }
         }

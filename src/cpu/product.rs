@@ -200,6 +200,10 @@ impl<const R: usize, const C: usize> WithSimd for Tiles<'_, R, C> {
 
 impl Panel<'_> {
     /// R rows from `row` on, of which the first `skip` are done already.
+    #[allow(
+        clippy::needless_range_loop,
+        reason = "iterators are not always inlined"
+    )]
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const C: usize>(&mut self, simd: S, row: usize, skip: usize) {
         let p = self.packed;
@@ -258,9 +262,7 @@ pub fn load<S: Simd, const V: usize>(simd: S, from: &[f32]) -> [S::f32s; V] {
     let mut vectors = [simd.splat_f32s(0.0); V];
     if from.len() == V * S::F32_LANES {
         let from = S::as_simd_f32s(from).0;
-        for v in 0..V {
-            vectors[v] = from[v];
-        }
+        vectors.copy_from_slice(&from[..V]);
         return vectors;
     }
     for (v, from) in from.chunks(S::F32_LANES).enumerate() {
@@ -274,9 +276,7 @@ pub fn load<S: Simd, const V: usize>(simd: S, from: &[f32]) -> [S::f32s; V] {
 pub fn store<S: Simd, const V: usize>(simd: S, to: &mut [f32], values: &[S::f32s; V]) {
     if to.len() == V * S::F32_LANES {
         let to = S::as_mut_simd_f32s(to).0;
-        for v in 0..V {
-            to[v] = values[v];
-        }
+        to[..V].copy_from_slice(values);
         return;
     }
     for (v, to) in to.chunks_mut(S::F32_LANES).enumerate() {
