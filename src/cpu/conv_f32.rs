@@ -1,7 +1,7 @@
 //! Float CONV_2D and DEPTHWISE_CONV_2D. Input NHWC, output NHWC, samples outermost.
 
 use super::conv::{depthwise, groups, input_len, is_pointwise, output_len, tap};
-use super::product::{BLOCK, PADDING, Packed, Start, store, within};
+use super::product::{BLOCK, PADDING, Packed, Start, load, store, within};
 use super::simd::arch;
 use crate::kernel::{ConvF32, ConvShape};
 use pulp::{Simd, WithSimd};
@@ -251,6 +251,10 @@ impl<S: Simd> Line<'_, S> {
     }
 
     /// V vectors of channels of P pixels; the last vector may be cut off by the end of the channels.
+    #[allow(
+        clippy::needless_range_loop,
+        reason = "iterators are not always inlined"
+    )]
     #[inline(always)]
     fn channels<const P: usize, const V: usize, const EDGE: bool>(
         &mut self,
@@ -261,7 +265,7 @@ impl<S: Simd> Line<'_, S> {
         let (c, lanes) = (self.k.shape.out_c as usize, S::F32_LANES);
         let columns = (c - channel).min(V * lanes);
         let bias = load::<S, V>(simd, &self.k.bias[channel..][..columns]);
-        let mut sums = [bias; P];
+        let mut sums = [[simd.splat_f32s(0.0); V]; P];
         let step = self.k.shape.stride_w as usize * c;
         for tap in self.taps.iter() {
             let w = load::<S, V>(simd, &self.k.weights[tap.weights + channel..][..columns]);
@@ -272,27 +276,20 @@ impl<S: Simd> Line<'_, S> {
                 let x = tap.input.wrapping_add(p * step + channel);
                 let x = load::<S, V>(simd, &self.image[x..][..columns]);
                 for v in 0..V {
-                    sums[v] = simd.mul_add_e_f32s(x[v], w[v], sums[v]);
+                    // Not fused: few products, rounded and added just as LiteRT does.
+                    sums[v] = simd.add_f32s(sums[v], simd.mul_f32s(x[v], w[v]));
                 }
             }
         }
         let (low, high) = self.k.bounds;
         let (low, high) = (simd.splat_f32s(low), simd.splat_f32s(high));
-        for (p, sums) in sums.into_iter().enumerate() {
+        for p in 0..P {
+            for v in 0..V {
+                let sum = simd.add_f32s(sums[p][v], bias[v]);
+                sums[p][v] = within(simd, sum, low, high);
+            }
             let y = &mut self.y[(at + p) * c + channel..][..columns];
-            let sums = sums.map(|sum| within(simd, sum, low, high));
-            store(simd, y, sums);
+            store(simd, y, &sums[p]);
         }
     }
-}
-
-/// V vectors, or as much of them as there is.
-#[inline(always)]
-fn load<S: Simd, const V: usize>(simd: S, from: &[f32]) -> [S::f32s; V] {
-    let lanes = S::F32_LANES;
-    if from.len() == V * lanes {
-        let from = S::as_simd_f32s(from).0;
-        return std::array::from_fn(|v| from[v]);
-    }
-    std::array::from_fn(|v| simd.partial_load_f32s(&from[(v * lanes).min(from.len())..]))
 }

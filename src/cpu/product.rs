@@ -1,7 +1,7 @@
 //! Float products with constant weights: packed once, then multiplied by rows that are read where they lie.
 //!
 //! Weights lie in panels of up to four vectors of columns, k-major. A tile of rows times a panel is summed in
-//! registers: every element starts from its bias and adds its products in the order of k. So a result depends on
+//! registers: every element adds its products in the order of k, then its bias. So a result depends on
 //! neither the number of rows nor the panel, and nothing is copied or added up afterwards. A row is one run of the
 //! input, or several of them (the taps of a convolution). The vectors are the widest ones of this processor.
 
@@ -148,7 +148,7 @@ impl Packed {
     }
 }
 
-/// What the sums start from.
+/// What the sums of products are added to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// The bias.
@@ -200,22 +200,18 @@ impl<const R: usize, const C: usize> WithSimd for Tiles<'_, R, C> {
 
 impl Panel<'_> {
     /// R rows from `row` on, of which the first `skip` are done already.
+    #[allow(
+        clippy::needless_range_loop,
+        reason = "iterators are not always inlined"
+    )]
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const C: usize>(&mut self, simd: S, row: usize, skip: usize) {
         let p = self.packed;
-        let (lanes, depth, x) = (S::F32_LANES, p.depth, self.x);
+        let (depth, x) = (p.depth, self.x);
         let places = &self.places[row * p.taps..(row + R) * p.taps];
         let (panel, bias) = (S::as_simd_f32s(self.panel).0, S::as_simd_f32s(self.bias).0);
         let bias = &bias.as_chunks::<C>().0[0];
-        let mut sums: [[S::f32s; C]; R] = [*bias; R];
-        if self.start == Start::Output {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let y = &self.y[(row + r) * self.stride..][..self.columns];
-                for (sum, y) in sums.iter_mut().zip(y.chunks(lanes)) {
-                    *sum = simd.partial_load_f32s(y);
-                }
-            }
-        }
+        let mut sums: [[S::f32s; C]; R] = [[simd.splat_f32s(0.0); C]; R];
         for (tap, panel) in panel.as_chunks::<C>().0.chunks_exact(depth).enumerate() {
             // Slices of one known length: the loop below needs no checks.
             let mut runs: [&[f32]; R] = [&p.zeros[..depth]; R];
@@ -241,27 +237,50 @@ impl Panel<'_> {
             simd.splat_f32s(self.bounds.0),
             simd.splat_f32s(self.bounds.1),
         );
-        for (r, mut sums) in sums.into_iter().enumerate().skip(skip) {
-            if bounded {
-                for sum in &mut sums {
-                    *sum = within(simd, *sum, low, high);
+        for r in skip..R {
+            let y = &mut self.y[(row + r) * self.stride..][..self.columns];
+            let begin = match self.start {
+                Start::Bias => *bias,
+                Start::Output => load(simd, y),
+            };
+            for c in 0..C {
+                sums[r][c] = simd.add_f32s(sums[r][c], begin[c]);
+                if bounded {
+                    sums[r][c] = within(simd, sums[r][c], low, high);
                 }
             }
-            let y = &mut self.y[(row + r) * self.stride..][..self.columns];
-            store(simd, y, sums);
+            store(simd, y, &sums[r]);
         }
     }
 }
 
+// No closures and iterators in these: what is not inlined is compiled without the wide vectors.
+
+/// V vectors, or as much of them as there is.
+#[inline(always)]
+pub fn load<S: Simd, const V: usize>(simd: S, from: &[f32]) -> [S::f32s; V] {
+    let mut vectors = [simd.splat_f32s(0.0); V];
+    if from.len() == V * S::F32_LANES {
+        let from = S::as_simd_f32s(from).0;
+        vectors.copy_from_slice(&from[..V]);
+        return vectors;
+    }
+    for (v, from) in from.chunks(S::F32_LANES).enumerate() {
+        vectors[v] = simd.partial_load_f32s(from);
+    }
+    vectors
+}
+
 /// Stores vectors, or as much of them as there is room for.
 #[inline(always)]
-pub fn store<S: Simd, const V: usize>(simd: S, to: &mut [f32], values: [S::f32s; V]) {
+pub fn store<S: Simd, const V: usize>(simd: S, to: &mut [f32], values: &[S::f32s; V]) {
     if to.len() == V * S::F32_LANES {
-        S::as_mut_simd_f32s(to).0.copy_from_slice(&values);
+        let to = S::as_mut_simd_f32s(to).0;
+        to[..V].copy_from_slice(values);
         return;
     }
-    for (to, value) in to.chunks_mut(S::F32_LANES).zip(values) {
-        simd.partial_store_f32s(to, value);
+    for (v, to) in to.chunks_mut(S::F32_LANES).enumerate() {
+        simd.partial_store_f32s(to, values[v]);
     }
 }
 

@@ -182,10 +182,8 @@ impl<'a> CpuSession<'a> {
             self.see_tensor(step.outputs[0], &mut chunk);
             self.took(2 + 2 * i, clock);
             for &id in step.inputs.iter().chain(&step.outputs) {
-                if self.last_use[id] == i
-                    && !self.kept[id]
-                    && let Some(Values::F32(v)) = chunk.values[id].take()
-                {
+                let dead = self.last_use[id] == i && !self.kept[id];
+                if dead && let Some(Values::F32(v)) = chunk.values[id].take() {
                     chunk.pool.give(v);
                 }
             }

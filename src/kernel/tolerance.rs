@@ -5,8 +5,6 @@
 //! ε · (8 + 4·√K) times the largest magnitude in the tensor, ε = 2⁻²⁴. An LSTM feeds its error back once a step, so its
 //! tolerance is that of its longest sum times its steps. Along a graph the tolerances of the operators add up.
 //!
-//! A sum that RELU_N1_TO_1 clips was larger than what is left of it, so its tolerance is twice that.
-//!
 //! Matrix units that take a float as two halves of 11 bits ([`HALVES`]) lose up to 2⁻²³ of each factor and 2⁻²² for the
 //! product of the low halves they leave out: up to 2⁻²¹ = 8ε of every product, about ε in the mean. Long sums do not
 //! suffer, as these are cut into pieces. Short sums that an activation clips do, their tolerance being that of what is
@@ -32,23 +30,13 @@ impl Kernel {
         }
     }
 
-    /// How much larger than its output the sums of a kernel may be: its activation clips both sides.
-    fn clipped(&self) -> f32 {
-        let bounds = match self {
-            Kernel::ConvF32(k) | Kernel::DepthwiseF32(k) => k.bounds,
-            Kernel::FullyConnectedF32(k) => k.bounds,
-            _ => return 1.0,
-        };
-        if bounds == (-1.0, 1.0) { 2.0 } else { 1.0 }
-    }
-
     /// What two devices may differ by in this kernel, relative to the largest magnitude of its output.
     pub fn tolerance(&self) -> f32 {
         let (sum, steps) = self.sums();
         if sum == 0 {
             return 0.0;
         }
-        f32::EPSILON / 2.0 * (8.0 + 4.0 * (sum as f32).sqrt()) * steps as f32 * self.clipped()
+        f32::EPSILON / 2.0 * (8.0 + 4.0 * (sum as f32).sqrt()) * steps as f32
     }
 }
 
