@@ -139,13 +139,9 @@ impl<'a> CpuSession<'a> {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Memory of a chunk that was as large as this one.
-    fn pool(&self, samples: usize) -> Pool {
-        let pool = self.pools().pop().filter(|pool| pool.samples == samples);
-        pool.unwrap_or(Pool {
-            samples,
-            free: Vec::new(),
-        })
+    /// Free memory for a chunk, of an earlier one if there was one.
+    fn pool(&self) -> Pool {
+        self.pools().pop().unwrap_or_default()
     }
 
     /// Takes samples `first..first + samples` through the graph.
@@ -155,7 +151,7 @@ impl<'a> CpuSession<'a> {
         let mut chunk = Chunk {
             tables: Tables::new(),
             values: graph.tensors.iter().map(|_| None).collect(),
-            pool: self.pool(samples),
+            pool: self.pool(),
         };
         for ((&id, feed), values) in graph.inputs.iter().zip(&self.feeds).zip(inputs) {
             let n = graph.elements(id);
@@ -355,27 +351,34 @@ fn is_i8(zero_point: i32) -> bool {
     i8::try_from(zero_point).is_ok()
 }
 
-/// Memory of float tensors that are dead, for those of the same size in the next chunk: fresh memory costs page faults
-/// and zeros.
+/// Memory of float tensors that are dead, for those that come: fresh memory costs page faults and zeros.
 #[derive(Default)]
 struct Pool {
-    /// Samples of the chunks that it is for.
-    samples: usize,
     free: Vec<Vec<f32>>,
 }
 
 impl Pool {
+    /// Most pieces of free memory. Few tensors are alive at once; inputs are given and never taken.
+    const MOST: usize = 6;
+
     /// `n` floats of any value.
     fn take(&mut self, n: usize) -> Vec<f32> {
-        // The latest is the likeliest to be in the cache.
-        match self.free.iter().rposition(|v| v.len() == n) {
-            Some(i) => self.free.remove(i),
-            None => vec![0.0; n],
-        }
+        let fitting = (0..self.free.len()).filter(|&i| self.free[i].capacity() >= n);
+        let Some(best) = fitting.min_by_key(|&i| self.free[i].capacity()) else {
+            return vec![0.0; n];
+        };
+        let mut v = self.free.swap_remove(best);
+        v.resize(n, 0.0);
+        v
     }
 
+    /// Keeps memory that nobody needs any more, the largest pieces of it.
     fn give(&mut self, v: Vec<f32>) {
         self.free.push(v);
+        if self.free.len() > Pool::MOST {
+            let smallest = (0..self.free.len()).min_by_key(|&i| self.free[i].capacity());
+            smallest.map(|i| self.free.swap_remove(i));
+        }
     }
 }
 
@@ -525,5 +528,24 @@ impl Session for CpuSession<'_> {
             steps: steps.clone().map(|i| seconds(1 + 2 * i)).collect(),
             statistics: steps.map(|i| seconds(2 + 2 * i)).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pool;
+
+    #[test]
+    fn free_memory_is_used_again_and_does_not_pile_up() {
+        let mut pool = Pool::default();
+        for _ in 0..1000 {
+            pool.give(vec![1.0; 10]);
+            pool.give(vec![1.0; 100]);
+            let v = pool.take(20);
+            assert_eq!((v.len(), v.capacity()), (20, 100));
+            pool.give(v);
+        }
+        assert_eq!(pool.free.len(), Pool::MOST);
+        assert_eq!(pool.take(101).len(), 101);
     }
 }
