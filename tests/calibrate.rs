@@ -145,6 +145,40 @@ fn a_profile_shows_every_operator_and_the_limits_of_the_device() {
 }
 
 #[test]
+fn a_gpu_gathers_histograms_and_refuses_a_profile_at_once() {
+    let Some(_) = support::gpu() else { return };
+    let data = example("calib.npz");
+    let data = ["--data", data.to_str().unwrap(), "--limit", "2"];
+    let gpu = |more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_zeropoint"))
+            .arg("calibrate")
+            .arg(example("model.tflite"))
+            .args(["--device", "gpu", "--json"])
+            .args(data)
+            .args(more)
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code().unwrap(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let (code, out, err) = gpu(&[]);
+    assert_eq!(code, 0, "{err}");
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let (_, cpu, _) = calibrate(&[&data[..], &["--json"]].concat());
+    let cpu: serde_json::Value = serde_json::from_str(&cpu).unwrap();
+    // The input is the same on both, so are its quantiles.
+    assert_eq!(json["tensors"][0], cpu["tensors"][0]);
+    assert!(json["tensors"][0]["quantiles"].is_array());
+    let (code, out, err) = gpu(&["--profile"]);
+    assert_eq!((code, out.as_str()), (3, ""), "{err}");
+    assert!(err.contains("--device cpu"), "{err}");
+}
+
+#[test]
 fn the_model_is_not_replaced_by_its_statistics() {
     let model = example("model.tflite");
     let data = example("calib.npz");

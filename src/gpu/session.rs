@@ -58,6 +58,11 @@ impl<'a> GpuSession<'a> {
         program: &'a Program,
         config: &SessionConfig,
     ) -> Result<Self, DeviceError> {
+        if config.profile {
+            return Err(gpu.failed(
+                "it does not measure the time of operators yet; profile with --device cpu",
+            ));
+        }
         check_levels(gpu, program)?;
         let mut ranges = Ranges::new(config.statistics >= Statistics::Histograms);
         let stages = stages(gpu.paths, program, config, &mut ranges);
