@@ -170,6 +170,13 @@ fn a_gpu_gathers_histograms_and_refuses_a_profile_at_once() {
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     let (_, cpu, _) = calibrate(&[&data[..], &["--json"]].concat());
     let cpu: serde_json::Value = serde_json::from_str(&cpu).unwrap();
+    for tensor in json["tensors"].as_array().unwrap() {
+        let range = [&tensor["range"]["min"], &tensor["range"]["max"]].map(|x| x.as_f64().unwrap());
+        for quantile in tensor["quantiles"].as_array().unwrap() {
+            let x = quantile.as_f64().unwrap();
+            assert!(range[0] <= x && x <= range[1], "{tensor}");
+        }
+    }
     // The input is the same on both, so are its quantiles.
     assert_eq!(json["tensors"][0], cpu["tensors"][0]);
     assert!(json["tensors"][0]["quantiles"].is_array());

@@ -6,7 +6,7 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use zeropoint::calibrate::{self, Calibration, StatisticsFile};
-use zeropoint::kernel::{Program, Statistics};
+use zeropoint::kernel::{Program, Range, Statistics};
 use zeropoint::report::{self, CalibrateReport, ProfileReport, SeenTensor};
 
 /// Arguments of `zeropoint calibrate`.
@@ -92,13 +92,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn tensors(program: &Program, seen: &Calibration) -> Vec<SeenTensor> {
-    let tensor = |(tensor, range): (usize, &Option<_>)| {
+    let tensor = |(tensor, range): (usize, &Option<Range>)| {
+        let range = (*range)?;
         let histogram = seen.histograms.get(tensor).and_then(Option::as_ref);
         Some(SeenTensor {
             tensor,
             name: program.graph.tensors[tensor].name.clone(),
-            range: (*range)?,
-            quantiles: histogram.map(|h| [0.001, 0.5, 0.999].map(|f| h.quantile(f))),
+            range,
+            // The middle of an outermost bin may lie beyond the outermost value.
+            quantiles: histogram.map(|h| {
+                let within = |x: f64| x.clamp(f64::from(range.min), f64::from(range.max));
+                [0.001, 0.5, 0.999].map(|f| within(h.quantile(f)))
+            }),
         })
     };
     seen.ranges.iter().enumerate().filter_map(tensor).collect()

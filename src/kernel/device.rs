@@ -68,12 +68,7 @@ pub trait Session {
     ///
     /// # Errors
     /// If histograms were not asked for or the device fails.
-    fn histograms(&mut self) -> Result<Vec<Option<Histogram>>, DeviceError> {
-        Err(DeviceError::Failed {
-            device: "this device".into(),
-            what: "it does not gather histograms".into(),
-        })
-    }
+    fn histograms(&mut self) -> Result<Vec<Option<Histogram>>, DeviceError>;
 
     /// Seconds that each part of the work took over all runs, all threads together.
     ///
