@@ -2,17 +2,19 @@
 //! samples outermost.
 
 use super::conv::{input_len, is_pointwise, output_len, tap};
-use super::gemm_i8::{Scratch, WeightsI8};
+use super::gemm_i8::{ProductI8, Scratch, Target};
 use super::requantize::{Place, Requantize};
+#[cfg(target_arch = "x86_64")]
+use super::vnni;
 use crate::kernel::{ConvI8, ConvShape, fold_zero_point};
 
 /// Rows gathered at once: a tile that stays in the second-level cache.
-const TILE: usize = 128;
+const TILE: usize = 120;
 
 /// Fast int8 CONV_2D: tiles of gathered rows times the weights.
 #[derive(Debug)]
 pub struct FastConvI8 {
-    groups: Vec<(WeightsI8, Requantize)>,
+    groups: Vec<ProductI8>,
 }
 
 impl FastConvI8 {
@@ -21,10 +23,14 @@ impl FastConvI8 {
         let (depth, per_group) = (k.shape.depth(), k.shape.group_out as usize);
         let bias = fold_zero_point(&k.weights, depth, &k.bias, k.input_zero_point);
         let group = |(group, w): (usize, &[i8])| {
-            let first = group * per_group;
-            let bias = &bias[first..first + per_group];
-            let requantize = Requantize::new(bias, |channel| k.multipliers[first + channel]);
-            (WeightsI8::new(w, per_group), requantize)
+            let rows = group * per_group..(group + 1) * per_group;
+            let target = Target {
+                bias: &bias[rows.clone()],
+                multipliers: &k.multipliers[rows],
+                zero_point: k.output_zero_point,
+                bounds: k.bounds,
+            };
+            ProductI8::new(w, target)
         };
         Self {
             groups: k
@@ -40,29 +46,30 @@ impl FastConvI8 {
     pub fn run(&self, k: &ConvI8, x: &[i8], y: &mut [i8]) {
         let s = &k.shape;
         let (out_c, depth) = (s.out_c as usize, s.depth());
-        let (mut gathered, mut acc) = (Vec::new(), Vec::new());
         let mut scratch = Scratch::default();
+        let place = |group: usize| Place {
+            stride: out_c,
+            first: group * s.group_out as usize,
+        };
+        if is_pointwise(s) {
+            let tiles = x.chunks(TILE * depth).zip(y.chunks_mut(TILE * out_c));
+            for (x, y) in tiles {
+                self.groups[0].run(x, y, place(0), &mut scratch);
+            }
+            return;
+        }
+        let mut gathered = Vec::new();
         let samples = x
             .chunks_exact(input_len(s))
             .zip(y.chunks_exact_mut(output_len(s)));
+        // Padding is the real value 0, which is the zero point: it cancels against the folded bias.
+        let padding = k.input_zero_point as i8;
         for (x, y) in samples {
             for (tile, y) in y.chunks_mut(TILE * out_c).enumerate() {
-                let (from, pixels) = (tile * TILE, y.len() / out_c);
-                for (group, (weights, requantize)) in self.groups.iter().enumerate() {
-                    let rows = if is_pointwise(s) {
-                        &x[from * depth..][..pixels * depth]
-                    } else {
-                        // Padding is the real value 0, which is the zero point: it cancels against the folded bias.
-                        let padding = k.input_zero_point as i8;
-                        gather(s, x, from..from + pixels, group, padding, &mut gathered);
-                        &gathered
-                    };
-                    weights.multiply(rows, pixels, &mut acc, &mut scratch);
-                    let place = Place {
-                        stride: out_c,
-                        first: group * s.group_out as usize,
-                    };
-                    requantize.to_i8(&acc, y, place, k.output_zero_point, k.bounds);
+                let pixels = tile * TILE..tile * TILE + y.len() / out_c;
+                for (at, group) in self.groups.iter().enumerate() {
+                    gather(s, x, pixels.clone(), at, padding, &mut gathered);
+                    group.run(&gathered, y, place(at), &mut scratch);
                 }
             }
         }
@@ -104,15 +111,47 @@ fn gather(
     }
 }
 
-/// Fast int8 DEPTHWISE_CONV_2D: the channels of a pixel side by side, their sums in registers.
+/// Fast int8 DEPTHWISE_CONV_2D.
 #[derive(Debug)]
-pub struct FastDepthwiseI8 {
+pub enum FastDepthwiseI8 {
+    /// In 16 bits.
+    Widened(WidenedDepthwise),
+    /// By VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Vnni(vnni::Depthwise),
+}
+
+impl FastDepthwiseI8 {
+    /// Converts the weights once, in the best way this processor knows.
+    pub fn new(k: &ConvI8) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if vnni::available()
+            && let Some(fast) = vnni::Depthwise::new(k)
+        {
+            return Self::Vnni(fast);
+        }
+        Self::Widened(WidenedDepthwise::new(k))
+    }
+
+    /// Runs all samples in `x`.
+    pub fn run(&self, k: &ConvI8, x: &[i8], y: &mut [i8]) {
+        match self {
+            Self::Widened(fast) => fast.run(k, x, y),
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni(fast) => fast.run(k, x, y),
+        }
+    }
+}
+
+/// DEPTHWISE_CONV_2D with the channels of a pixel side by side, their sums in registers.
+#[derive(Debug)]
+pub struct WidenedDepthwise {
     /// `[taps][channels]`.
     weights: Vec<i16>,
     requantize: Requantize,
 }
 
-impl FastDepthwiseI8 {
+impl WidenedDepthwise {
     /// Converts the weights once.
     pub fn new(k: &ConvI8) -> Self {
         Self {

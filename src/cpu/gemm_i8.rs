@@ -1,9 +1,10 @@
 //! Exact int8 matrix products: by the processor's own (AVX-512 VNNI) where it has them, else on float units.
-//!
-//! VNNI multiplies unsigned by signed bytes and adds four products to an i32 without saturating. So inputs go in as
-//! x + 128, and 128·Σw of every row of weights is taken off at the end. Sums wrap, as those of the definition do.
 
 use super::gemm::ExactWeights;
+use super::requantize::{Place, Requantize};
+#[cfg(target_arch = "x86_64")]
+use super::vnni;
+use crate::num::Multiplier;
 
 /// int8 weights `[n, k]` ready for products.
 #[derive(Debug)]
@@ -20,8 +21,9 @@ pub enum WeightsI8 {
 pub struct Scratch {
     floats: Vec<f32>,
     sums: Vec<f32>,
+    acc: Vec<i32>,
     #[cfg(target_arch = "x86_64")]
-    quads: Vec<[u8; 4]>,
+    flipped: Vec<[u8; 4]>,
 }
 
 impl WeightsI8 {
@@ -43,147 +45,66 @@ impl WeightsI8 {
                 weights.multiply(&scratch.floats, m, acc, &mut scratch.sums);
             }
             #[cfg(target_arch = "x86_64")]
-            WeightsI8::Vnni(weights) => weights.multiply(x, m, acc, &mut scratch.quads),
+            WeightsI8::Vnni(weights) => weights.multiply(x, m, acc, &mut scratch.flipped),
         }
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-mod vnni {
-    use std::arch::x86_64::{
-        __m512i, _mm512_add_epi32, _mm512_dpbusd_epi32, _mm512_set1_epi32, _mm512_setzero_si512,
-    };
+/// Weights with what makes int8 outputs of their sums.
+#[derive(Debug)]
+pub struct ProductI8 {
+    weights: WeightsI8,
+    requantize: Requantize,
+    /// The same, done while the sums are in registers.
+    #[cfg(target_arch = "x86_64")]
+    outputs: Option<vnni::Outputs>,
+    zero_point: i32,
+    bounds: (i32, i32),
+}
 
-    /// Rows of weights in one vector.
-    const LANES: usize = 16;
-    /// Vectors of weights that a tile holds: with 12 rows, 24 sums stay in registers.
-    const COLUMNS: usize = 2;
-    const PANEL: usize = COLUMNS * LANES;
-    const ROWS: usize = 12;
+/// What the rows of weights become.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// One a row of weights; the input's zero point is part of it.
+    pub bias: &'a [i32],
+    /// One a row of weights.
+    pub multipliers: &'a [Multiplier],
+    /// Of the output.
+    pub zero_point: i32,
+    /// Of the output; within int8.
+    pub bounds: (i32, i32),
+}
 
-    /// Whether the processor has AVX-512 VNNI.
-    pub fn available() -> bool {
-        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni")
-    }
-
-    /// Weights in panels of 32 rows: `[panel][k / 4][32]` quads of k.
-    #[derive(Debug)]
-    pub struct Weights {
-        panels: Vec<[[[i8; 4]; LANES]; COLUMNS]>,
-        /// −128·Σw of every row, for whole panels.
-        corrections: Vec<[i32; LANES]>,
-        n: usize,
-        k: usize,
-    }
-
-    impl Weights {
-        pub fn new(weights: &[i8], n: usize) -> Weights {
-            let k = weights.len() / n;
-            let quads = k.div_ceil(4);
-            let mut panels = Vec::with_capacity(n.div_ceil(PANEL) * quads);
-            let mut corrections = Vec::new();
-            for first in (0..n).step_by(PANEL) {
-                let weight = |row: usize, at: usize| {
-                    let inside = first + row < n && at < k;
-                    if inside {
-                        weights[(first + row) * k + at]
-                    } else {
-                        0
-                    }
-                };
-                for quad in 0..quads {
-                    let lane = |column: usize, lane: usize| {
-                        std::array::from_fn(|i| weight(column * LANES + lane, 4 * quad + i))
-                    };
-                    panels.push(std::array::from_fn(|c| std::array::from_fn(|l| lane(c, l))));
-                }
-                let sum = |row: usize| (0..k).map(|at| i32::from(weight(row, at))).sum::<i32>();
-                for column in 0..COLUMNS {
-                    let lane = |lane: usize| -128 * sum(column * LANES + lane);
-                    corrections.push(std::array::from_fn(lane));
-                }
-            }
-            Weights {
-                panels,
-                corrections,
-                n,
-                k,
-            }
-        }
-
-        pub fn multiply(&self, x: &[i8], m: usize, acc: &mut Vec<i32>, quads: &mut Vec<[u8; 4]>) {
-            let per_row = self.k.div_ceil(4);
-            quads.clear();
-            for row in x.chunks_exact(self.k) {
-                let (whole, rest) = row.as_chunks::<4>();
-                quads.extend(whole.iter().map(|q| q.map(|v| v as u8 ^ 0x80)));
-                if !rest.is_empty() {
-                    // The weights behind the end are 0.
-                    let last = |i: usize| rest.get(i).map_or(0, |&v| v as u8 ^ 0x80);
-                    quads.push(std::array::from_fn(last));
-                }
-            }
-            acc.resize(m * self.n, 0);
-            let panels = self.panels.chunks_exact(per_row);
-            for (at, (panel, corrections)) in panels
-                .zip(self.corrections.chunks_exact(COLUMNS))
-                .enumerate()
-            {
-                let columns = at * PANEL..self.n.min((at + 1) * PANEL);
-                let mut row = 0;
-                while row < m {
-                    let rows = if m - row >= ROWS {
-                        ROWS
-                    } else if m - row >= 4 {
-                        4
-                    } else {
-                        1
-                    };
-                    let x = &quads[row * per_row..(row + rows) * per_row];
-                    let y = &mut acc[row * self.n..(row + rows) * self.n];
-                    // SAFETY: these weights are only made where `available` found the features that `tile` needs.
-                    #[allow(unsafe_code)]
-                    unsafe {
-                        match rows {
-                            ROWS => tile::<ROWS>(x, panel, corrections, y, columns.clone()),
-                            4 => tile::<4>(x, panel, corrections, y, columns.clone()),
-                            _ => tile::<1>(x, panel, corrections, y, columns.clone()),
-                        }
-                    }
-                    row += rows;
-                }
-            }
+impl ProductI8 {
+    /// Prepares weights.
+    pub fn new(weights: &[i8], target: Target<'_>) -> ProductI8 {
+        let prepared = WeightsI8::new(weights, target.bias.len());
+        ProductI8 {
+            #[cfg(target_arch = "x86_64")]
+            outputs: match &prepared {
+                WeightsI8::Vnni(prepared) => vnni::Outputs::new(prepared, weights, target),
+                WeightsI8::Float(_) => None,
+            },
+            weights: prepared,
+            requantize: Requantize::new(target.bias, |row| target.multipliers[row]),
+            zero_point: target.zero_point,
+            bounds: target.bounds,
         }
     }
 
-    /// R rows times a panel, into its columns of y.
-    #[target_feature(enable = "avx512f,avx512vnni")]
-    fn tile<const R: usize>(
-        x: &[[u8; 4]],
-        panel: &[[[[i8; 4]; LANES]; COLUMNS]],
-        corrections: &[[i32; LANES]],
-        y: &mut [i32],
-        columns: std::ops::Range<usize>,
-    ) {
-        let (depth, n) = (panel.len(), y.len() / R);
-        let rows: [&[[u8; 4]]; R] = std::array::from_fn(|r| &x[r * depth..(r + 1) * depth]);
-        let mut sums = [[_mm512_setzero_si512(); COLUMNS]; R];
-        for (at, weights) in panel.iter().enumerate() {
-            let weights = weights.map(bytemuck::cast::<_, __m512i>);
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                let x = _mm512_set1_epi32(i32::from_le_bytes(row[at]));
-                for (sum, w) in sums.iter_mut().zip(weights) {
-                    *sum = _mm512_dpbusd_epi32(*sum, x, w);
-                }
-            }
+    /// The outputs of as many rows of `x` as `y` has, each at its place.
+    pub fn run(&self, x: &[i8], y: &mut [i8], place: Place, scratch: &mut Scratch) {
+        #[cfg(target_arch = "x86_64")]
+        if let (WeightsI8::Vnni(weights), Some(outputs)) = (&self.weights, &self.outputs) {
+            weights.outputs(x, outputs, y, place, &mut scratch.flipped);
+            return;
         }
-        for (sums, y) in sums.iter().zip(y.chunks_exact_mut(n)) {
-            let parts = y[columns.clone()].chunks_mut(LANES);
-            for ((sum, &correction), y) in sums.iter().zip(corrections).zip(parts) {
-                let sum = _mm512_add_epi32(*sum, bytemuck::cast(correction));
-                y.copy_from_slice(&bytemuck::cast::<_, [i32; LANES]>(sum)[..y.len()]);
-            }
-        }
+        let mut acc = std::mem::take(&mut scratch.acc);
+        self.weights
+            .multiply(x, y.len() / place.stride, &mut acc, scratch);
+        self.requantize
+            .to_i8(&acc, y, place, self.zero_point, self.bounds);
+        scratch.acc = acc;
     }
 }
 

@@ -24,6 +24,8 @@ mod simd;
 mod softmax;
 mod statistics;
 mod strided_slice;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 use crate::kernel::{Device, DeviceError, Program, Roofline, Session, SessionConfig};
 
