@@ -1,7 +1,9 @@
 //! ADD with broadcasting.
 
 use super::conv::clamp;
+use super::requantize::scaled;
 use crate::kernel::{Add, AddI8, LEFT_SHIFT};
+use crate::num::Multiplier;
 
 /// Runs `op` on the operand pair of each output element of one sample.
 fn each<A: Copy, R>(shape: &Add, a: &[A], b: &[A], y: &mut [R], op: impl Fn(A, A) -> R) {
@@ -75,4 +77,30 @@ pub fn i8(k: &AddI8, samples: usize, x: [&[i8]; 2], constant: [bool; 2], y: &mut
             q.clamp(k.bounds.0, k.bounds.1) as i8
         });
     }
+}
+
+/// The fast int8 kernel, for operands of the output's shape that are no constants.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
+pub fn same_shape_i8(k: &AddI8, x: [&[i8]; 2], y: &mut [i8]) {
+    let [zero_a, zero_b] = k.input_zero_points;
+    // No ratio is over 1: see `kernel::add`.
+    let right = |m: Multiplier| -m.shift as u32;
+    let [a, b] = k.input_multipliers;
+    let ((mantissa_a, right_a), (mantissa_b, right_b)) =
+        ((a.mantissa, right(a)), (b.mantissa, right(b)));
+    let to = k.output_multiplier;
+    let (mantissa, right) = (to.mantissa, right(to));
+    let (zero, (low, high)) = (k.output_zero_point, k.bounds);
+    for ((y, &a), &b) in y.iter_mut().zip(x[0]).zip(x[1]) {
+        let a = scaled((i32::from(a) - zero_a) << LEFT_SHIFT, mantissa_a, right_a);
+        let b = scaled((i32::from(b) - zero_b) << LEFT_SHIFT, mantissa_b, right_b);
+        let q = scaled(a.wrapping_add(b), mantissa, right).saturating_add(zero);
+        *y = q.max(low).min(high) as i8;
+    }
+}
+
+/// Whether [`same_shape_i8`] can run this.
+pub fn is_same_shape(k: &AddI8, constant: [bool; 2]) -> bool {
+    let multipliers = [k.input_multipliers[0], k.input_multipliers[1], k.output_multiplier];
+    k.shape.same_shape && constant == [false; 2] && multipliers.iter().all(|m| m.shift <= 0)
 }

@@ -7,6 +7,7 @@ use super::requantize::{Place, Requantize};
 #[cfg(target_arch = "x86_64")]
 use super::vnni;
 use crate::kernel::{ConvI8, ConvShape, fold_zero_point};
+use std::ops::Range;
 
 /// Rows gathered at once: a tile that stays in the second-level cache.
 const TILE: usize = 120;
@@ -80,31 +81,37 @@ impl FastConvI8 {
 fn gather(
     s: &ConvShape,
     x: &[i8],
-    pixels: std::ops::Range<usize>,
+    pixels: Range<usize>,
     group: usize,
     padding: i8,
     rows: &mut Vec<i8>,
 ) {
-    let (out_w, out_h) = (s.out_w as usize, s.out_h as usize);
-    let channels = s.group_in as usize;
-    rows.clear();
-    for pixel in pixels {
-        let (out_x, out_y, b) = (
-            pixel % out_w,
-            pixel / out_w % out_h,
-            pixel / (out_w * out_h),
-        );
-        for ky in 0..s.k_h {
-            let in_y = tap(out_y, s.stride_h, ky, s.dilation_h, s.pad_top, s.in_h);
-            for kx in 0..s.k_w {
-                let in_x = tap(out_x, s.stride_w, kx, s.dilation_w, s.pad_left, s.in_w);
-                match (in_y, in_x) {
-                    (Some(in_y), Some(in_x)) => {
-                        let pixel = (b * s.in_h as usize + in_y) * s.in_w as usize + in_x;
-                        let at = pixel * s.in_c as usize + group * channels;
-                        rows.extend_from_slice(&x[at..at + channels]);
-                    }
-                    _ => rows.resize(rows.len() + channels, padding),
+    let (out_w, out_h, k_w) = (s.out_w as usize, s.out_h as usize, s.k_w as usize);
+    let (in_c, channels) = (s.in_c as usize, s.group_in as usize);
+    // The columns of a filter lie side by side in the input as well.
+    let together = s.dilation_w == 1 && channels == in_c;
+    rows.resize(pixels.len() * s.depth(), 0);
+    for (pixel, row) in pixels.zip(rows.chunks_exact_mut(s.depth())) {
+        let (out_x, out_y, b) = (pixel % out_w, pixel / out_w % out_h, pixel / (out_w * out_h));
+        for (ky, line) in row.chunks_exact_mut(k_w * channels).enumerate() {
+            let in_y = tap(out_y, s.stride_h, ky as u32, s.dilation_h, s.pad_top, s.in_h);
+            let Some(in_y) = in_y else {
+                line.fill(padding);
+                continue;
+            };
+            let first = (b * s.in_h as usize + in_y) * s.in_w as usize;
+            let in_x = |kx: usize| {
+                let at = tap(out_x, s.stride_w, kx as u32, s.dilation_w, s.pad_left, s.in_w)?;
+                Some((first + at) * in_c + group * channels)
+            };
+            if together && let (Some(at), Some(_)) = (in_x(0), in_x(k_w - 1)) {
+                line.copy_from_slice(&x[at..at + k_w * channels]);
+                continue;
+            }
+            for (kx, to) in line.chunks_exact_mut(channels).enumerate() {
+                match in_x(kx) {
+                    Some(at) => to.copy_from_slice(&x[at..at + channels]),
+                    None => to.fill(padding),
                 }
             }
         }

@@ -5,6 +5,15 @@
 
 use crate::num::Multiplier;
 
+/// x · mantissa · 2^(−31 − right), rounded twice.
+#[inline(always)]
+pub fn scaled(x: i32, mantissa: i32, right: u32) -> i32 {
+    let high = ((i64::from(x) * i64::from(mantissa) + (1 << 30)) >> 31) as i32;
+    let mask = ((1u32 << right) - 1) as i32;
+    let threshold = (mask >> 1) + i32::from(high < 0);
+    (high >> right) + i32::from(high & mask > threshold)
+}
+
 /// One multiplier and bias a channel.
 #[derive(Debug)]
 pub struct Requantize {
@@ -34,10 +43,7 @@ impl Requantize {
         let (left, right) = (&self.left[..n], &self.right[..n]);
         for i in 0..n {
             let x = acc[i].wrapping_add(bias[i]) << left[i];
-            let high = ((i64::from(x) * i64::from(mantissa[i]) + (1 << 30)) >> 31) as i32;
-            let mask = ((1u32 << right[i]) - 1) as i32;
-            let threshold = (mask >> 1) + i32::from(high < 0);
-            put(i, (high >> right[i]) + i32::from(high & mask > threshold));
+            put(i, scaled(x, mantissa[i], right[i]));
         }
     }
 

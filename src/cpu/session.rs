@@ -12,7 +12,7 @@ use crate::kernel::{
     DeviceError, Feed, Keep, Kernel, Profile, Program, Range, Session, SessionConfig, Statistics,
     Step,
 };
-use crate::num::{Histogram, Values};
+use crate::num::{DType, Histogram, Values};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,6 +36,8 @@ enum Fast {
     Depthwise(FastDepthwiseI8),
     FullyConnected(FastFullyConnectedI8),
     Lstm(FastLstmI8),
+    /// ADD without broadcasting.
+    Add,
 }
 
 /// A program with its converted weights and the results of the last run.
@@ -56,7 +58,7 @@ pub(super) struct CpuSession<'a> {
     threads: usize,
     batch: usize,
     /// Memory for the next chunks, one for each that was in work at once.
-    pools: Mutex<Vec<Pool>>,
+    pools: Mutex<Vec<Free>>,
     results: Vec<Option<Values>>,
 }
 
@@ -107,6 +109,14 @@ impl<'a> CpuSession<'a> {
                     Fast::FullyConnected(FastFullyConnectedI8::new(k))
                 }
                 Kernel::LstmI8(k) if !plain => Fast::Lstm(FastLstmI8::new(k)),
+                Kernel::AddI8(k) if !plain => {
+                    let constant = |i: usize| graph.tensors[step.inputs[i]].constant.is_some();
+                    if add::is_same_shape(k, [constant(0), constant(1)]) {
+                        Fast::Add
+                    } else {
+                        Fast::None
+                    }
+                }
                 _ => Fast::None,
             })
             .collect();
@@ -135,12 +145,12 @@ impl<'a> CpuSession<'a> {
         })
     }
 
-    fn pools(&self) -> MutexGuard<'_, Vec<Pool>> {
+    fn pools(&self) -> MutexGuard<'_, Vec<Free>> {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Free memory for a chunk, of an earlier one if there was one.
-    fn pool(&self) -> Pool {
+    fn pool(&self) -> Free {
         self.pools().pop().unwrap_or_default()
     }
 
@@ -148,10 +158,12 @@ impl<'a> CpuSession<'a> {
     fn chunk(&self, first: usize, samples: usize, inputs: &[Values]) -> Chunk {
         let graph = &self.program.graph;
         let clock = self.clock();
+        let (pool, bytes) = self.pool();
         let mut chunk = Chunk {
             tables: Tables::new(),
             values: graph.tensors.iter().map(|_| None).collect(),
-            pool: self.pool(),
+            pool,
+            bytes,
         };
         for ((&id, feed), values) in graph.inputs.iter().zip(&self.feeds).zip(inputs) {
             let n = graph.elements(id);
@@ -178,13 +190,18 @@ impl<'a> CpuSession<'a> {
             self.see_tensor(step.outputs[0], &mut chunk);
             self.took(2 + 2 * i, clock);
             for &id in step.inputs.iter().chain(&step.outputs) {
-                let dead = self.last_use[id] == i && !self.kept[id];
-                if dead && let Some(Values::F32(v)) = chunk.values[id].take() {
-                    chunk.pool.give(v);
+                if self.last_use[id] != i || self.kept[id] {
+                    continue;
+                }
+                match chunk.values[id].take() {
+                    Some(Values::F32(v)) => chunk.pool.give(v),
+                    Some(Values::I8(v)) => chunk.bytes.give(v),
+                    _ => {}
                 }
             }
         }
-        self.pools().push(std::mem::take(&mut chunk.pool));
+        let free = (&mut chunk.pool, &mut chunk.bytes);
+        self.pools().push((std::mem::take(free.0), std::mem::take(free.1)));
         chunk
     }
 
@@ -206,16 +223,16 @@ impl<'a> CpuSession<'a> {
                 (Kernel::ConvF32(k), Fast::ConvF32(conv)) => {
                     new_f32(chunk.pool.take(n), |y| conv.run(k, f32s(x(0)), y))
                 }
-                (Kernel::ConvI8(k), Fast::Conv(fast)) => new_i8(n, |y| fast.run(k, i8s(x(0)), y)),
-                (Kernel::ConvI8(k), _) => new_i8(n, |y| conv_i8::i8(k, i8s(x(0)), y)),
+                (Kernel::ConvI8(k), Fast::Conv(fast)) => new_i8(chunk.bytes.take(n), |y| fast.run(k, i8s(x(0)), y)),
+                (Kernel::ConvI8(k), _) => new_i8(chunk.bytes.take(n), |y| conv_i8::i8(k, i8s(x(0)), y)),
                 (Kernel::DepthwiseF32(k), _) => new_f32(chunk.pool.take(n), |y| {
                     conv_f32::depthwise_f32(k, f32s(x(0)), y);
                 }),
                 (Kernel::DepthwiseI8(k), Fast::Depthwise(fast)) => {
-                    new_i8(n, |y| fast.run(k, i8s(x(0)), y))
+                    new_i8(chunk.bytes.take(n), |y| fast.run(k, i8s(x(0)), y))
                 }
                 (Kernel::DepthwiseI8(k), _) => {
-                    new_i8(n, |y| conv_i8::depthwise_i8(k, i8s(x(0)), y))
+                    new_i8(chunk.bytes.take(n), |y| conv_i8::depthwise_i8(k, i8s(x(0)), y))
                 }
                 (Kernel::FullyConnectedF32(k), Fast::FullyConnectedF32(weights)) => {
                     new_f32(chunk.pool.take(n), |y| {
@@ -223,10 +240,10 @@ impl<'a> CpuSession<'a> {
                     })
                 }
                 (Kernel::FullyConnectedI8(k), Fast::FullyConnected(fast)) => {
-                    new_i8(n, |y| fast.run(k, i8s(x(0)), y))
+                    new_i8(chunk.bytes.take(n), |y| fast.run(k, i8s(x(0)), y))
                 }
                 (Kernel::FullyConnectedI8(k), _) => {
-                    new_i8(n, |y| fully_connected::i8(k, i8s(x(0)), y))
+                    new_i8(chunk.bytes.take(n), |y| fully_connected::i8(k, i8s(x(0)), y))
                 }
                 (Kernel::LstmF32(k), Fast::LstmF32(lstm)) => {
                     let state = samples * k.shape.batch * k.shape.cells;
@@ -275,7 +292,10 @@ impl<'a> CpuSession<'a> {
                         y,
                     );
                 }),
-                (Kernel::AddI8(k), _) => new_i8(n, |y| {
+                (Kernel::AddI8(k), Fast::Add) => new_i8(chunk.bytes.take(n), |y| {
+                    add::same_shape_i8(k, [i8s(x(0)), i8s(x(1))], y);
+                }),
+                (Kernel::AddI8(k), _) => new_i8(chunk.bytes.take(n), |y| {
                     add::i8(
                         k,
                         samples,
@@ -287,7 +307,7 @@ impl<'a> CpuSession<'a> {
                 (Kernel::MeanF32(k), _) => {
                     new_f32(chunk.pool.take(n), |y| mean::f32(k, samples, f32s(x(0)), y))
                 }
-                (Kernel::MeanI8(k), _) => new_i8(n, |y| mean::i8(k, samples, i8s(x(0)), y)),
+                (Kernel::MeanI8(k), _) => new_i8(chunk.bytes.take(n), |y| mean::i8(k, samples, i8s(x(0)), y)),
                 (Kernel::Copy, _) => per_sample(x(0), samples, constant(0)),
                 (Kernel::Gather(k), _) => {
                     let x = per_sample(x(0), samples, constant(0));
@@ -300,8 +320,17 @@ impl<'a> CpuSession<'a> {
                 (Kernel::SoftmaxF32(k), _) => {
                     new_f32(chunk.pool.take(n), |y| softmax::f32(k, f32s(x(0)), y))
                 }
-                (Kernel::SoftmaxI8(k), _) => new_i8(n, |y| softmax::i8(k, i8s(x(0)), y)),
-                (Kernel::Quantize(k), _) => quantize::quantize(k, f32s(x(0)), dtype),
+                (Kernel::SoftmaxI8(k), _) => new_i8(chunk.bytes.take(n), |y| softmax::i8(k, i8s(x(0)), y)),
+                (Kernel::Quantize(k), _) if dtype == DType::I8 => {
+                    new_i8(chunk.bytes.take(n), |y| {
+                        quantize::quantize(k, f32s(x(0)), bytemuck::cast_slice_mut(y));
+                    })
+                }
+                (Kernel::Quantize(k), _) => {
+                    let mut y = vec![0; n];
+                    quantize::quantize(k, f32s(x(0)), &mut y);
+                    Values::U8(y)
+                }
                 (Kernel::Requantize(k), _) => quantize::requantize(k, x(0).bytes(), dtype),
                 (Kernel::Dequantize(k), _) => quantize::dequantize(k, x(0).bytes()),
                 (Kernel::ConvF32(_) | Kernel::FullyConnectedF32(_) | Kernel::LstmF32(_), _) => {
@@ -343,39 +372,43 @@ impl<'a> CpuSession<'a> {
 struct Chunk {
     values: Vec<Option<Values>>,
     tables: Tables,
-    pool: Pool,
+    pool: Pool<f32>,
+    bytes: Pool<i8>,
 }
+
+/// Memory of dead tensors, float and int8.
+type Free = (Pool<f32>, Pool<i8>);
 
 /// Whether a zero point is a value of its type: the fast kernels pad with it and subtract it in 16 bits.
 fn is_i8(zero_point: i32) -> bool {
     i8::try_from(zero_point).is_ok()
 }
 
-/// Memory of float tensors that are dead, for those that come: fresh memory costs page faults and zeros.
+/// Memory of tensors that are dead, for those that come: fresh memory costs page faults and zeros.
 #[derive(Default)]
-struct Pool {
-    free: Vec<Vec<f32>>,
+struct Pool<T> {
+    free: Vec<Vec<T>>,
 }
 
-impl Pool {
+impl<T: Copy + Default> Pool<T> {
     /// Most pieces of free memory. Few tensors are alive at once; inputs are given and never taken.
     const MOST: usize = 6;
 
-    /// `n` floats of any value.
-    fn take(&mut self, n: usize) -> Vec<f32> {
+    /// `n` elements of any value.
+    fn take(&mut self, n: usize) -> Vec<T> {
         let fitting = (0..self.free.len()).filter(|&i| self.free[i].capacity() >= n);
         let Some(best) = fitting.min_by_key(|&i| self.free[i].capacity()) else {
-            return vec![0.0; n];
+            return vec![T::default(); n];
         };
         let mut v = self.free.swap_remove(best);
-        v.resize(n, 0.0);
+        v.resize(n, T::default());
         v
     }
 
     /// Keeps memory that nobody needs any more, the largest pieces of it.
-    fn give(&mut self, v: Vec<f32>) {
+    fn give(&mut self, v: Vec<T>) {
         self.free.push(v);
-        if self.free.len() > Pool::MOST {
+        if self.free.len() > Self::MOST {
             let smallest = (0..self.free.len()).min_by_key(|&i| self.free[i].capacity());
             smallest.map(|i| self.free.swap_remove(i));
         }
@@ -388,8 +421,7 @@ fn new_f32(mut y: Vec<f32>, fill: impl FnOnce(&mut [f32])) -> Values {
     Values::F32(y)
 }
 
-fn new_i8(n: usize, fill: impl FnOnce(&mut [i8])) -> Values {
-    let mut y = vec![0; n];
+fn new_i8(mut y: Vec<i8>, fill: impl FnOnce(&mut [i8])) -> Values {
     fill(&mut y);
     Values::I8(y)
 }
@@ -545,7 +577,7 @@ mod tests {
             assert_eq!((v.len(), v.capacity()), (20, 100));
             pool.give(v);
         }
-        assert_eq!(pool.free.len(), Pool::MOST);
+        assert_eq!(pool.free.len(), Pool::<f32>::MOST);
         assert_eq!(pool.take(101).len(), 101);
     }
 }
