@@ -2,8 +2,9 @@
 //! samples outermost.
 
 use super::conv::{input_len, is_pointwise, output_len, tap};
-use super::gemm_i8::{ProductI8, Scratch, Target};
+use super::gemm_i8::{ProductI8, Target};
 use super::requantize::{Place, Requantize};
+use super::scratch::Scratch;
 #[cfg(target_arch = "x86_64")]
 use super::vnni;
 use crate::kernel::{ConvI8, ConvShape, fold_zero_point};
@@ -44,10 +45,9 @@ impl FastConvI8 {
     }
 
     /// Runs all samples in `x`.
-    pub fn run(&self, k: &ConvI8, x: &[i8], y: &mut [i8]) {
+    pub fn run(&self, k: &ConvI8, x: &[i8], y: &mut [i8], scratch: &mut Scratch) {
         let s = &k.shape;
         let (out_c, depth) = (s.out_c as usize, s.depth());
-        let mut scratch = Scratch::default();
         let place = |group: usize| Place {
             stride: out_c,
             first: group * s.group_out as usize,
@@ -55,11 +55,11 @@ impl FastConvI8 {
         if is_pointwise(s) {
             let tiles = x.chunks(TILE * depth).zip(y.chunks_mut(TILE * out_c));
             for (x, y) in tiles {
-                self.groups[0].run(x, y, place(0), &mut scratch);
+                self.groups[0].run(x, y, place(0), scratch);
             }
             return;
         }
-        let mut gathered = Vec::new();
+        let mut gathered = std::mem::take(&mut scratch.gathered);
         let samples = x
             .chunks_exact(input_len(s))
             .zip(y.chunks_exact_mut(output_len(s)));
@@ -70,10 +70,11 @@ impl FastConvI8 {
                 let pixels = tile * TILE..tile * TILE + y.len() / out_c;
                 for (at, group) in self.groups.iter().enumerate() {
                     gather(s, x, pixels.clone(), at, padding, &mut gathered);
-                    group.run(&gathered, y, place(at), &mut scratch);
+                    group.run(&gathered, y, place(at), scratch);
                 }
             }
         }
+        scratch.gathered = gathered;
     }
 }
 
@@ -141,11 +142,11 @@ impl FastDepthwiseI8 {
     }
 
     /// Runs all samples in `x`.
-    pub fn run(&self, k: &ConvI8, x: &[i8], y: &mut [i8]) {
+    pub fn run(&self, k: &ConvI8, x: &[i8], y: &mut [i8], scratch: &mut Scratch) {
         match self {
             Self::Widened(fast) => fast.run(k, x, y),
             #[cfg(target_arch = "x86_64")]
-            Self::Vnni(fast) => fast.run(k, x, y),
+            Self::Vnni(fast) => fast.run(k, x, y, &mut scratch.frame),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! int8 FULLY_CONNECTED: rows of all samples as one matrix. Float is just `product::Packed::rows`.
 
-use super::gemm_i8::{Scratch, WeightsI8};
+use super::gemm_i8::WeightsI8;
+use super::scratch::Scratch;
 use crate::kernel::{FullyConnectedI8, fold_zero_point};
 
 /// The definition of the int8 kernel.
@@ -37,15 +38,15 @@ impl FastFullyConnectedI8 {
     }
 
     /// Runs all rows in `x`.
-    pub fn run(&self, k: &FullyConnectedI8, x: &[i8], y: &mut [i8]) {
+    pub fn run(&self, k: &FullyConnectedI8, x: &[i8], y: &mut [i8], scratch: &mut Scratch) {
         let (units, rows) = (k.shape.units, x.len() / k.shape.depth);
-        let mut acc = Vec::new();
-        self.weights
-            .multiply(x, rows, &mut acc, &mut Scratch::default());
+        let mut acc = std::mem::take(&mut scratch.acc);
+        self.weights.multiply(x, rows, &mut acc, scratch);
         for (y, acc) in y.chunks_exact_mut(units).zip(acc.chunks_exact(units)) {
             for (unit, (y, &acc)) in y.iter_mut().zip(acc).enumerate() {
                 *y = k.finish(unit, acc.wrapping_add(self.bias[unit]));
             }
         }
+        scratch.acc = acc;
     }
 }

@@ -2,6 +2,7 @@
 
 use super::gemm::ExactWeights;
 use super::requantize::{Place, Requantize};
+use super::scratch::Scratch;
 #[cfg(target_arch = "x86_64")]
 use super::vnni;
 use crate::num::Multiplier;
@@ -14,16 +15,6 @@ pub enum WeightsI8 {
     /// In the order of VNNI.
     #[cfg(target_arch = "x86_64")]
     Vnni(vnni::Weights),
-}
-
-/// Memory that products use again.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    floats: Vec<f32>,
-    sums: Vec<f32>,
-    acc: Vec<i32>,
-    #[cfg(target_arch = "x86_64")]
-    flipped: Vec<[u8; 4]>,
 }
 
 impl WeightsI8 {

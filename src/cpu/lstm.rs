@@ -1,10 +1,11 @@
 //! UNIDIRECTIONAL_SEQUENCE_LSTM: the input projection of all steps as one product, then the steps; every sample's state
 //! starts from zero. Rows of a step are the samples (times the model's own batch), so the recurrence is a product too.
 
-use super::gemm_i8::{Scratch, WeightsI8};
+use super::gemm_i8::WeightsI8;
 use super::math::{sigmoid, tanh};
 use super::product::Packed;
 use super::requantize::Requantize;
+use super::scratch::Scratch;
 use crate::kernel::{LstmF32, LstmI8};
 use crate::num::Multiplier;
 use crate::num::fixed::rounding_divide_by_pot;
@@ -197,13 +198,13 @@ impl FastLstmI8 {
     }
 
     /// Runs all samples in `x`.
-    pub fn run(&self, k: &LstmI8, x: &[i8], out: &mut Output<'_, i8, i16>) {
+    pub fn run(&self, k: &LstmI8, x: &[i8], out: &mut Output<'_, i8, i16>, scratch: &mut Scratch) {
         let s = &k.shape;
         let (cells, gates) = (s.cells, 4 * s.cells);
         let samples = x.len() / (s.rows() * s.input);
-        let (mut acc, mut scratch) = (Vec::new(), Scratch::default());
+        let mut acc = std::mem::take(&mut scratch.acc);
         let (weights, requantize) = &self.input;
-        weights.multiply(x, samples * s.rows(), &mut acc, &mut scratch);
+        weights.multiply(x, samples * s.rows(), &mut acc, scratch);
         // Each half of a gate is saturated to 16 bits, as the reference does after each product.
         let mut projected = vec![0i16; acc.len()];
         requantize.add_to_i16(&acc, &mut projected);
@@ -216,7 +217,7 @@ impl FastLstmI8 {
             for (entry, step) in step.chunks_exact_mut(gates).enumerate() {
                 step.copy_from_slice(&projected[row(entry) * gates..][..gates]);
             }
-            weights.multiply(out.hidden, samples * s.batch, &mut acc, &mut scratch);
+            weights.multiply(out.hidden, samples * s.batch, &mut acc, scratch);
             requantize.add_to_i16(&acc, &mut step);
             for (entry, step) in step.chunks_exact(gates).enumerate() {
                 let state = entry * cells..(entry + 1) * cells;
@@ -228,5 +229,6 @@ impl FastLstmI8 {
                 out.output[row(entry) * cells..][..cells].copy_from_slice(hidden);
             }
         }
+        scratch.acc = acc;
     }
 }

@@ -19,6 +19,7 @@ mod product;
 mod quantize;
 mod requantize;
 mod roofline;
+mod scratch;
 mod session;
 mod simd;
 mod softmax;

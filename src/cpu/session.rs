@@ -5,6 +5,7 @@ use super::conv_i8::{self, FastConvI8, FastDepthwiseI8};
 use super::fully_connected::{self, FastFullyConnectedI8};
 use super::lstm::{self, FastLstmI8, Lstm};
 use super::product::Packed;
+use super::scratch::Scratch;
 use super::statistics::{Gathered, Tables, range_of};
 use super::{add, mean, quantize, softmax, strided_slice};
 use crate::graph::TensorId;
@@ -58,7 +59,7 @@ pub(super) struct CpuSession<'a> {
     threads: usize,
     batch: usize,
     /// Memory for the next chunks, one for each that was in work at once.
-    pools: Mutex<Vec<Free>>,
+    memory: Mutex<Vec<Memory>>,
     results: Vec<Option<Values>>,
 }
 
@@ -140,37 +141,31 @@ impl<'a> CpuSession<'a> {
             chunk,
             threads,
             batch: config.batch.unwrap_or(chunk * threads).max(1),
-            pools: Mutex::new(Vec::new()),
+            memory: Mutex::new(Vec::new()),
             results: Vec::new(),
         })
     }
 
-    fn pools(&self) -> MutexGuard<'_, Vec<Free>> {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Free memory for a chunk, of an earlier one if there was one.
-    fn pool(&self) -> Free {
-        self.pools().pop().unwrap_or_default()
+    fn memory(&self) -> MutexGuard<'_, Vec<Memory>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes samples `first..first + samples` through the graph.
     fn chunk(&self, first: usize, samples: usize, inputs: &[Values]) -> Chunk {
         let graph = &self.program.graph;
         let clock = self.clock();
-        let (pool, bytes) = self.pool();
+        let memory = self.memory().pop().unwrap_or_default();
         let mut chunk = Chunk {
             tables: Tables::new(),
             values: graph.tensors.iter().map(|_| None).collect(),
-            pool,
-            bytes,
+            memory,
         };
         for ((&id, feed), values) in graph.inputs.iter().zip(&self.feeds).zip(inputs) {
             let n = graph.elements(id);
             let value = match (feed, values) {
                 (Feed::Table(table), Values::U8(_) | Values::I8(_)) => {
                     let bytes = &values.bytes()[first * n..][..samples * n];
-                    new_f32(chunk.pool.take(samples * n), |y| {
+                    new_f32(chunk.memory.floats.take(samples * n), |y| {
                         y.iter_mut()
                             .zip(bytes)
                             .for_each(|(y, &b)| *y = table[usize::from(b)]);
@@ -194,14 +189,13 @@ impl<'a> CpuSession<'a> {
                     continue;
                 }
                 match chunk.values[id].take() {
-                    Some(Values::F32(v)) => chunk.pool.give(v),
-                    Some(Values::I8(v)) => chunk.bytes.give(v),
+                    Some(Values::F32(v)) => chunk.memory.floats.give(v),
+                    Some(Values::I8(v)) => chunk.memory.bytes.give(v),
                     _ => {}
                 }
             }
         }
-        let free = (&mut chunk.pool, &mut chunk.bytes);
-        self.pools().push((std::mem::take(free.0), std::mem::take(free.1)));
+        self.memory().push(std::mem::take(&mut chunk.memory));
         chunk
     }
 
@@ -221,34 +215,40 @@ impl<'a> CpuSession<'a> {
             let constant = |i: usize| graph.tensors[step.inputs[i]].constant.is_some();
             match (&step.kernel, &self.fast[i]) {
                 (Kernel::ConvF32(k), Fast::ConvF32(conv)) => {
-                    new_f32(chunk.pool.take(n), |y| conv.run(k, f32s(x(0)), y))
+                    new_f32(chunk.memory.floats.take(n), |y| conv.run(k, f32s(x(0)), y))
                 }
-                (Kernel::ConvI8(k), Fast::Conv(fast)) => new_i8(chunk.bytes.take(n), |y| fast.run(k, i8s(x(0)), y)),
-                (Kernel::ConvI8(k), _) => new_i8(chunk.bytes.take(n), |y| conv_i8::i8(k, i8s(x(0)), y)),
-                (Kernel::DepthwiseF32(k), _) => new_f32(chunk.pool.take(n), |y| {
+                (Kernel::ConvI8(k), Fast::Conv(fast)) => new_i8(chunk.memory.bytes.take(n), |y| {
+                    fast.run(k, i8s(x(0)), y, &mut chunk.memory.scratch);
+                }),
+                (Kernel::ConvI8(k), _) => new_i8(chunk.memory.bytes.take(n), |y| conv_i8::i8(k, i8s(x(0)), y)),
+                (Kernel::DepthwiseF32(k), _) => new_f32(chunk.memory.floats.take(n), |y| {
                     conv_f32::depthwise_f32(k, f32s(x(0)), y);
                 }),
                 (Kernel::DepthwiseI8(k), Fast::Depthwise(fast)) => {
-                    new_i8(chunk.bytes.take(n), |y| fast.run(k, i8s(x(0)), y))
+                    new_i8(chunk.memory.bytes.take(n), |y| {
+                    fast.run(k, i8s(x(0)), y, &mut chunk.memory.scratch);
+                })
                 }
                 (Kernel::DepthwiseI8(k), _) => {
-                    new_i8(chunk.bytes.take(n), |y| conv_i8::depthwise_i8(k, i8s(x(0)), y))
+                    new_i8(chunk.memory.bytes.take(n), |y| conv_i8::depthwise_i8(k, i8s(x(0)), y))
                 }
                 (Kernel::FullyConnectedF32(k), Fast::FullyConnectedF32(weights)) => {
-                    new_f32(chunk.pool.take(n), |y| {
+                    new_f32(chunk.memory.floats.take(n), |y| {
                         weights.rows(f32s(x(0)), y, k.bounds);
                     })
                 }
                 (Kernel::FullyConnectedI8(k), Fast::FullyConnected(fast)) => {
-                    new_i8(chunk.bytes.take(n), |y| fast.run(k, i8s(x(0)), y))
+                    new_i8(chunk.memory.bytes.take(n), |y| {
+                    fast.run(k, i8s(x(0)), y, &mut chunk.memory.scratch);
+                })
                 }
                 (Kernel::FullyConnectedI8(k), _) => {
-                    new_i8(chunk.bytes.take(n), |y| fully_connected::i8(k, i8s(x(0)), y))
+                    new_i8(chunk.memory.bytes.take(n), |y| fully_connected::i8(k, i8s(x(0)), y))
                 }
                 (Kernel::LstmF32(k), Fast::LstmF32(lstm)) => {
                     let state = samples * k.shape.batch * k.shape.cells;
-                    let mut projected = chunk.pool.take(4 * n);
-                    let mut y = chunk.pool.take(n);
+                    let mut projected = chunk.memory.floats.take(4 * n);
+                    let mut y = chunk.memory.floats.take(n);
                     let (mut hidden, mut cell) = (vec![0.0; state], vec![0.0; state]);
                     let mut out = lstm::Output {
                         output: &mut y,
@@ -260,7 +260,7 @@ impl<'a> CpuSession<'a> {
                     lstm.run(k, f32s(x(0)), &mut out, &mut projected, |cell| {
                         self.see(cells, cell, &mut chunk.tables);
                     });
-                    chunk.pool.give(projected);
+                    chunk.memory.floats.give(projected);
                     self.see(step.outputs[1], &y, &mut chunk.tables);
                     chunk.values[step.outputs[1]] = Some(Values::F32(hidden));
                     chunk.values[step.outputs[2]] = Some(Values::F32(cell));
@@ -276,14 +276,14 @@ impl<'a> CpuSession<'a> {
                         cell: &mut cell,
                     };
                     match fast {
-                        Fast::Lstm(fast) => fast.run(k, i8s(x(0)), &mut out),
+                        Fast::Lstm(fast) => fast.run(k, i8s(x(0)), &mut out, &mut chunk.memory.scratch),
                         _ => lstm::i8(k, i8s(x(0)), &mut out),
                     }
                     chunk.values[step.outputs[1]] = Some(Values::I8(hidden));
                     chunk.values[step.outputs[2]] = Some(Values::I16(cell));
                     Values::I8(y)
                 }
-                (Kernel::AddF32(k), _) => new_f32(chunk.pool.take(n), |y| {
+                (Kernel::AddF32(k), _) => new_f32(chunk.memory.floats.take(n), |y| {
                     add::f32(
                         k,
                         samples,
@@ -292,10 +292,10 @@ impl<'a> CpuSession<'a> {
                         y,
                     );
                 }),
-                (Kernel::AddI8(k), Fast::Add) => new_i8(chunk.bytes.take(n), |y| {
+                (Kernel::AddI8(k), Fast::Add) => new_i8(chunk.memory.bytes.take(n), |y| {
                     add::same_shape_i8(k, [i8s(x(0)), i8s(x(1))], y);
                 }),
-                (Kernel::AddI8(k), _) => new_i8(chunk.bytes.take(n), |y| {
+                (Kernel::AddI8(k), _) => new_i8(chunk.memory.bytes.take(n), |y| {
                     add::i8(
                         k,
                         samples,
@@ -305,9 +305,9 @@ impl<'a> CpuSession<'a> {
                     );
                 }),
                 (Kernel::MeanF32(k), _) => {
-                    new_f32(chunk.pool.take(n), |y| mean::f32(k, samples, f32s(x(0)), y))
+                    new_f32(chunk.memory.floats.take(n), |y| mean::f32(k, samples, f32s(x(0)), y))
                 }
-                (Kernel::MeanI8(k), _) => new_i8(chunk.bytes.take(n), |y| mean::i8(k, samples, i8s(x(0)), y)),
+                (Kernel::MeanI8(k), _) => new_i8(chunk.memory.bytes.take(n), |y| mean::i8(k, samples, i8s(x(0)), y)),
                 (Kernel::Copy, _) => per_sample(x(0), samples, constant(0)),
                 (Kernel::Gather(k), _) => {
                     let x = per_sample(x(0), samples, constant(0));
@@ -318,11 +318,11 @@ impl<'a> CpuSession<'a> {
                     }
                 }
                 (Kernel::SoftmaxF32(k), _) => {
-                    new_f32(chunk.pool.take(n), |y| softmax::f32(k, f32s(x(0)), y))
+                    new_f32(chunk.memory.floats.take(n), |y| softmax::f32(k, f32s(x(0)), y))
                 }
-                (Kernel::SoftmaxI8(k), _) => new_i8(chunk.bytes.take(n), |y| softmax::i8(k, i8s(x(0)), y)),
+                (Kernel::SoftmaxI8(k), _) => new_i8(chunk.memory.bytes.take(n), |y| softmax::i8(k, i8s(x(0)), y)),
                 (Kernel::Quantize(k), _) if dtype == DType::I8 => {
-                    new_i8(chunk.bytes.take(n), |y| {
+                    new_i8(chunk.memory.bytes.take(n), |y| {
                         quantize::quantize(k, f32s(x(0)), bytemuck::cast_slice_mut(y));
                     })
                 }
@@ -372,12 +372,16 @@ impl<'a> CpuSession<'a> {
 struct Chunk {
     values: Vec<Option<Values>>,
     tables: Tables,
-    pool: Pool<f32>,
-    bytes: Pool<i8>,
+    memory: Memory,
 }
 
-/// Memory of dead tensors, float and int8.
-type Free = (Pool<f32>, Pool<i8>);
+/// Memory for the next chunk.
+#[derive(Default)]
+struct Memory {
+    floats: Pool<f32>,
+    bytes: Pool<i8>,
+    scratch: Scratch,
+}
 
 /// Whether a zero point is a value of its type: the fast kernels pad with it and subtract it in 16 bits.
 fn is_i8(zero_point: i32) -> bool {

@@ -10,6 +10,7 @@
 //! order of [`channel_of`]; the saturating packs at the end bring them back.
 
 use super::scale::{Channel, LANES, Scale, start};
+use crate::cpu::scratch::Line;
 use crate::kernel::{ConvI8, ConvShape};
 use std::arch::x86_64::{
     __m512i, _mm512_dpbusd_epi32, _mm512_max_epi8, _mm512_min_epi8, _mm512_packs_epi16,
@@ -23,11 +24,6 @@ const SEGMENT: usize = 64;
 const VECTORS: usize = SEGMENT / LANES;
 /// Most pixels of a block.
 const MOST_PIXELS: usize = 16;
-
-/// A segment of the frame.
-#[repr(C, align(64))]
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-struct Line([u8; SEGMENT]);
 
 /// The constants of a segment.
 #[derive(Debug)]
@@ -116,15 +112,16 @@ impl Depthwise {
     }
 
     /// Runs all samples in `x`.
-    pub fn run(&self, k: &ConvI8, x: &[i8], y: &mut [i8]) {
+    pub fn run(&self, k: &ConvI8, x: &[i8], y: &mut [i8], lines: &mut Vec<Line>) {
         let s = &k.shape;
         let input = (s.in_h * s.in_w * s.in_c) as usize;
         let row = (s.out_w * s.out_c) as usize;
         let step = self.pixels * s.out_c as usize;
-        // The padding stays what it is for all images; loads may reach a line beyond the end.
-        let padding = Line([flip(k.input_zero_point as i8); SEGMENT]);
-        let mut lines = vec![padding; self.frame.len().div_ceil(SEGMENT) + 1];
-        let frame: &mut [u8] = bytemuck::cast_slice_mut(&mut lines);
+        // Loads may reach a line beyond the end.
+        lines.resize(self.frame.len().div_ceil(SEGMENT) + 1, Line([0; SEGMENT]));
+        let frame: &mut [u8] = bytemuck::cast_slice_mut(lines);
+        // The padding stays what it is for all images.
+        self.frame.pad(s, flip(k.input_zero_point as i8), frame);
         let images = x.chunks_exact(input).zip(y.chunks_exact_mut(s.out_h as usize * row));
         for (x, y) in images {
             self.frame.fill(s, x, frame);
@@ -231,6 +228,23 @@ impl Frame {
     /// Where a row of outputs starts, behind the offset of the tap.
     fn row(&self, s: &ConvShape, out_y: usize) -> usize {
         out_y * s.stride_h as usize * self.columns * self.channels
+    }
+
+    /// Writes what lies around an image.
+    fn pad(&self, s: &ConvShape, value: u8, frame: &mut [u8]) {
+        let (top, left) = (s.pad_top as usize, s.pad_left as usize);
+        let width = self.columns * self.channels;
+        for (at, row) in frame.chunks_exact_mut(width).take(self.stride * self.rows).enumerate() {
+            let (phase, y) = (at / self.rows, at % self.rows);
+            if y < top || y >= top + s.in_h as usize {
+                row.fill(value);
+                continue;
+            }
+            // The first column of this phase at or behind one of the image.
+            let first = |x: usize| x.saturating_sub(phase).div_ceil(self.stride).min(self.columns);
+            row[..first(left) * self.channels].fill(value);
+            row[first(left + s.in_w as usize) * self.channels..].fill(value);
+        }
     }
 
     /// Copies an image into its place.

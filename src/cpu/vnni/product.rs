@@ -238,12 +238,13 @@ fn tile<const R: usize, const C: usize>(
                 for (r, sums) in sums.iter().enumerate() {
                     let bytes = _mm512_cvtsepi32_epi8(scale.apply(sums[c]));
                     let bytes = _mm_min_epi8(_mm_max_epi8(bytes, low), high);
-                    let bytes: [i8; LANES] = bytemuck::cast(bytes);
                     let at = (row + r) * place.stride + place.first + column;
                     let y = &mut y[at..at + lanes];
-                    match <&mut [i8; LANES]>::try_from(&mut *y) {
-                        Ok(y) => *y = bytes,
-                        Err(_) => y.copy_from_slice(&bytes[..lanes]),
+                    match y.first_chunk_mut::<LANES>() {
+                        Some(y) => *y = bytemuck::cast(bytes),
+                        None => {
+                            y.copy_from_slice(&bytemuck::cast::<_, [i8; LANES]>(bytes)[..lanes]);
+                        }
                     }
                 }
             }
