@@ -101,6 +101,10 @@ pub fn same_shape_i8(k: &AddI8, x: [&[i8]; 2], y: &mut [i8]) {
 
 /// Whether [`same_shape_i8`] can run this.
 pub fn is_same_shape(k: &AddI8, constant: [bool; 2]) -> bool {
-    let multipliers = [k.input_multipliers[0], k.input_multipliers[1], k.output_multiplier];
+    let multipliers = [
+        k.input_multipliers[0],
+        k.input_multipliers[1],
+        k.output_multiplier,
+    ];
     k.shape.same_shape && constant == [false; 2] && multipliers.iter().all(|m| m.shift <= 0)
 }

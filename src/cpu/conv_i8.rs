@@ -93,16 +93,34 @@ fn gather(
     let together = s.dilation_w == 1 && channels == in_c;
     rows.resize(pixels.len() * s.depth(), 0);
     for (pixel, row) in pixels.zip(rows.chunks_exact_mut(s.depth())) {
-        let (out_x, out_y, b) = (pixel % out_w, pixel / out_w % out_h, pixel / (out_w * out_h));
+        let (out_x, out_y, b) = (
+            pixel % out_w,
+            pixel / out_w % out_h,
+            pixel / (out_w * out_h),
+        );
         for (ky, line) in row.chunks_exact_mut(k_w * channels).enumerate() {
-            let in_y = tap(out_y, s.stride_h, ky as u32, s.dilation_h, s.pad_top, s.in_h);
+            let in_y = tap(
+                out_y,
+                s.stride_h,
+                ky as u32,
+                s.dilation_h,
+                s.pad_top,
+                s.in_h,
+            );
             let Some(in_y) = in_y else {
                 line.fill(padding);
                 continue;
             };
             let first = (b * s.in_h as usize + in_y) * s.in_w as usize;
             let in_x = |kx: usize| {
-                let at = tap(out_x, s.stride_w, kx as u32, s.dilation_w, s.pad_left, s.in_w)?;
+                let at = tap(
+                    out_x,
+                    s.stride_w,
+                    kx as u32,
+                    s.dilation_w,
+                    s.pad_left,
+                    s.in_w,
+                )?;
                 Some((first + at) * in_c + group * channels)
             };
             if together && let (Some(at), Some(_)) = (in_x(0), in_x(k_w - 1)) {
@@ -317,4 +335,90 @@ pub fn depthwise_i8(k: &ConvI8, x: &[i8], y: &mut [i8]) {
     plain(k, x, y, |channel, ky, kx, _| {
         k.weights[(ky as usize * s.k_w as usize + kx as usize) * s.out_c as usize + channel]
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::num::Multiplier;
+    use proptest::prelude::*;
+
+    /// Output size and padding before, for SAME or VALID.
+    fn window(size: u32, k: u32, stride: u32, dilation: u32, same: bool) -> Option<(u32, u32)> {
+        let reach = (k - 1) * dilation + 1;
+        if same {
+            let out = size.div_ceil(stride);
+            Some((out, ((out - 1) * stride + reach).saturating_sub(size) / 2))
+        } else {
+            (size >= reach).then(|| ((size - reach) / stride + 1, 0))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn fast_equals_the_definition(
+            size in prop::array::uniform2(1u32..12),
+            k in prop::array::uniform2(1u32..6),
+            stride in prop::array::uniform2(1u32..4),
+            dilation in prop::array::uniform2(1u32..3),
+            channels in prop_oneof![1u32..40, Just(32), Just(64), Just(96), 60u32..150],
+            out in prop_oneof![1u32..40, 1u32..4],
+            same in any::<bool>(),
+            depthwise in any::<bool>(),
+            scale in prop_oneof![1e-5f64..0.02, 0.001f64..2.0],
+            large_bias in any::<bool>(),
+            zero_points in prop::array::uniform2(-128i32..128),
+            low in prop_oneof![Just(-128i32), -128i32..100],
+            seed in any::<u64>(),
+        ) {
+            let side = |i: usize| window(size[i], k[i], stride[i], dilation[i], same);
+            let [Some((out_h, pad_top)), Some((out_w, pad_left))] = [side(0), side(1)] else {
+                return Ok(());
+            };
+            // A depth multiplier for depthwise.
+            let (group_in, group_out) = if depthwise { (1, 1 + out % 3) } else { (channels, out) };
+            let out_c = if depthwise { channels * group_out } else { out };
+            let shape = ConvShape {
+                batch: 1, in_h: size[0], in_w: size[1], in_c: channels, out_h, out_w, out_c,
+                k_h: k[0], k_w: k[1], stride_h: stride[0], stride_w: stride[1],
+                dilation_h: dilation[0], dilation_w: dilation[1], pad_top, pad_left, group_in, group_out,
+            };
+            let mut s = seed | 1;
+            let mut random = || {
+                s ^= s << 13;
+                s ^= s >> 7;
+                s ^= s << 17;
+                (s >> 32) as i32
+            };
+            let conv = ConvI8 {
+                shape,
+                weights: (0..out_c as usize * shape.depth()).map(|_| random() as i8).collect(),
+                bias: (0..out_c).map(|i| {
+                    // One dead channel in five.
+                    if large_bias && i % 5 == 0 { random() / 2 } else { random() >> 16 }
+                }).collect(),
+                multipliers: (0..out_c)
+                    .map(|i| Multiplier::new(scale / f64::from(1 << (i % 5))).unwrap())
+                    .collect(),
+                input_zero_point: zero_points[0],
+                output_zero_point: zero_points[1],
+                bounds: (low, 127),
+            };
+            const SAMPLES: usize = 2;
+            let x: Vec<i8> = (0..SAMPLES * input_len(&shape)).map(|_| random() as i8).collect();
+            let n = SAMPLES * output_len(&shape);
+            let (mut expected, mut fast, mut widened) = (vec![0; n], vec![1; n], vec![2; n]);
+            let scratch = &mut Scratch::default();
+            if depthwise {
+                depthwise_i8(&conv, &x, &mut expected);
+                FastDepthwiseI8::new(&conv).run(&conv, &x, &mut fast, scratch);
+                WidenedDepthwise::new(&conv).run(&conv, &x, &mut widened);
+                prop_assert_eq!(&widened, &expected);
+            } else {
+                i8(&conv, &x, &mut expected);
+                FastConvI8::new(&conv).run(&conv, &x, &mut fast, scratch);
+            }
+            prop_assert_eq!(fast, expected);
+        }
+    }
 }

@@ -16,7 +16,7 @@ pub fn quantize(k: &Quantize, x: &[f32], y: &mut [u8]) {
     for (y, &x) in y.iter_mut().zip(x) {
         let x = x / scale;
         let x = if x.is_nan() { 0.0 } else { x };
-        let x = x.max(-FAR).min(FAR);
+        let x = x.clamp(-FAR, FAR);
         let rounded = (x + HALF.copysign(x)).trunc();
         let q = (rounded + SHIFT).to_bits() as i32 - SHIFT.to_bits() as i32;
         *y = (q + zero_point).max(low).min(low + 255) as u8;

@@ -220,18 +220,20 @@ impl<'a> CpuSession<'a> {
                 (Kernel::ConvI8(k), Fast::Conv(fast)) => new_i8(chunk.memory.bytes.take(n), |y| {
                     fast.run(k, i8s(x(0)), y, &mut chunk.memory.scratch);
                 }),
-                (Kernel::ConvI8(k), _) => new_i8(chunk.memory.bytes.take(n), |y| conv_i8::i8(k, i8s(x(0)), y)),
+                (Kernel::ConvI8(k), _) => {
+                    new_i8(chunk.memory.bytes.take(n), |y| conv_i8::i8(k, i8s(x(0)), y))
+                }
                 (Kernel::DepthwiseF32(k), _) => new_f32(chunk.memory.floats.take(n), |y| {
                     conv_f32::depthwise_f32(k, f32s(x(0)), y);
                 }),
                 (Kernel::DepthwiseI8(k), Fast::Depthwise(fast)) => {
                     new_i8(chunk.memory.bytes.take(n), |y| {
-                    fast.run(k, i8s(x(0)), y, &mut chunk.memory.scratch);
-                })
+                        fast.run(k, i8s(x(0)), y, &mut chunk.memory.scratch);
+                    })
                 }
-                (Kernel::DepthwiseI8(k), _) => {
-                    new_i8(chunk.memory.bytes.take(n), |y| conv_i8::depthwise_i8(k, i8s(x(0)), y))
-                }
+                (Kernel::DepthwiseI8(k), _) => new_i8(chunk.memory.bytes.take(n), |y| {
+                    conv_i8::depthwise_i8(k, i8s(x(0)), y);
+                }),
                 (Kernel::FullyConnectedF32(k), Fast::FullyConnectedF32(weights)) => {
                     new_f32(chunk.memory.floats.take(n), |y| {
                         weights.rows(f32s(x(0)), y, k.bounds);
@@ -239,12 +241,12 @@ impl<'a> CpuSession<'a> {
                 }
                 (Kernel::FullyConnectedI8(k), Fast::FullyConnected(fast)) => {
                     new_i8(chunk.memory.bytes.take(n), |y| {
-                    fast.run(k, i8s(x(0)), y, &mut chunk.memory.scratch);
-                })
+                        fast.run(k, i8s(x(0)), y, &mut chunk.memory.scratch);
+                    })
                 }
-                (Kernel::FullyConnectedI8(k), _) => {
-                    new_i8(chunk.memory.bytes.take(n), |y| fully_connected::i8(k, i8s(x(0)), y))
-                }
+                (Kernel::FullyConnectedI8(k), _) => new_i8(chunk.memory.bytes.take(n), |y| {
+                    fully_connected::i8(k, i8s(x(0)), y);
+                }),
                 (Kernel::LstmF32(k), Fast::LstmF32(lstm)) => {
                     let state = samples * k.shape.batch * k.shape.cells;
                     let mut projected = chunk.memory.floats.take(4 * n);
@@ -276,7 +278,9 @@ impl<'a> CpuSession<'a> {
                         cell: &mut cell,
                     };
                     match fast {
-                        Fast::Lstm(fast) => fast.run(k, i8s(x(0)), &mut out, &mut chunk.memory.scratch),
+                        Fast::Lstm(fast) => {
+                            fast.run(k, i8s(x(0)), &mut out, &mut chunk.memory.scratch);
+                        }
                         _ => lstm::i8(k, i8s(x(0)), &mut out),
                     }
                     chunk.values[step.outputs[1]] = Some(Values::I8(hidden));
@@ -304,10 +308,12 @@ impl<'a> CpuSession<'a> {
                         y,
                     );
                 }),
-                (Kernel::MeanF32(k), _) => {
-                    new_f32(chunk.memory.floats.take(n), |y| mean::f32(k, samples, f32s(x(0)), y))
-                }
-                (Kernel::MeanI8(k), _) => new_i8(chunk.memory.bytes.take(n), |y| mean::i8(k, samples, i8s(x(0)), y)),
+                (Kernel::MeanF32(k), _) => new_f32(chunk.memory.floats.take(n), |y| {
+                    mean::f32(k, samples, f32s(x(0)), y);
+                }),
+                (Kernel::MeanI8(k), _) => new_i8(chunk.memory.bytes.take(n), |y| {
+                    mean::i8(k, samples, i8s(x(0)), y);
+                }),
                 (Kernel::Copy, _) => per_sample(x(0), samples, constant(0)),
                 (Kernel::Gather(k), _) => {
                     let x = per_sample(x(0), samples, constant(0));
@@ -317,10 +323,12 @@ impl<'a> CpuSession<'a> {
                         other => Values::U8(strided_slice::gather(k, samples, other.bytes())),
                     }
                 }
-                (Kernel::SoftmaxF32(k), _) => {
-                    new_f32(chunk.memory.floats.take(n), |y| softmax::f32(k, f32s(x(0)), y))
+                (Kernel::SoftmaxF32(k), _) => new_f32(chunk.memory.floats.take(n), |y| {
+                    softmax::f32(k, f32s(x(0)), y);
+                }),
+                (Kernel::SoftmaxI8(k), _) => {
+                    new_i8(chunk.memory.bytes.take(n), |y| softmax::i8(k, i8s(x(0)), y))
                 }
-                (Kernel::SoftmaxI8(k), _) => new_i8(chunk.memory.bytes.take(n), |y| softmax::i8(k, i8s(x(0)), y)),
                 (Kernel::Quantize(k), _) if dtype == DType::I8 => {
                     new_i8(chunk.memory.bytes.take(n), |y| {
                         quantize::quantize(k, f32s(x(0)), bytemuck::cast_slice_mut(y));

@@ -46,65 +46,60 @@ pub struct Depthwise {
     bounds: (i8, i8),
 }
 
+impl Segment {
+    /// The segment `at` of a block.
+    fn new(k: &ConvI8, at: usize) -> Option<Segment> {
+        let s = &k.shape;
+        let (taps, channels) = ((s.k_h * s.k_w) as usize, s.out_c as usize);
+        let mut segment = Segment {
+            starts: [[0; LANES]; VECTORS],
+            scales: [Scale::default(); VECTORS],
+            // Taps that only fill a quad count nothing.
+            quads: vec![[[[0; 4]; LANES]; VECTORS]; taps.div_ceil(4)],
+        };
+        for vector in 0..VECTORS {
+            let mut of = Vec::with_capacity(LANES);
+            for lane in 0..LANES {
+                let channel = (at * SEGMENT + channel_of(vector, lane)) % channels;
+                let weights = k.weights[channel..].iter().step_by(channels);
+                let (mut sum, mut reach) = (0, 0);
+                for (tap, &w) in weights.enumerate() {
+                    segment.quads[tap / 4][vector][lane][tap % 4] = w;
+                    sum += i32::from(w);
+                    reach += 255 * i64::from(w).abs();
+                }
+                let bias = k.bias[channel];
+                // What stands for the real 0 is zero point + 128 here.
+                let zero = sum * (k.input_zero_point + 128);
+                segment.starts[vector][lane] = start(bias.wrapping_sub(zero));
+                of.push(Channel {
+                    multiplier: k.multipliers[channel],
+                    range: (i64::from(bias) - reach, i64::from(bias) + reach),
+                    zero_point: k.output_zero_point,
+                });
+            }
+            segment.scales[vector] = Scale::new(&of)?;
+        }
+        Some(segment)
+    }
+}
+
 impl Depthwise {
     /// Prepares the weights; `None` where the frame would be large or a channel is outside of what [`Scale`] can do.
     pub fn new(k: &ConvI8) -> Option<Depthwise> {
         let s = &k.shape;
         let frame = Frame::new(s)?;
-        let taps = (s.k_h * s.k_w) as usize;
-        let offset = |tap: usize| frame.tap(s, tap as u32 / s.k_w, tap as u32 % s.k_w);
-        let channels = s.out_c as usize;
-        let pixels = block(channels);
-        let weight = |tap: usize, channel: usize| {
-            // Taps that only fill a quad count nothing.
-            if tap < taps {
-                k.weights[tap * channels + channel]
-            } else {
-                0
-            }
-        };
-        let segment = |at: usize| {
-            let channel = |vector: usize, lane: usize| {
-                (at * SEGMENT + channel_of(vector, lane)) % channels
-            };
-            let mut scales = [Scale::default(); VECTORS];
-            let mut starts = [[0; LANES]; VECTORS];
-            for v in 0..VECTORS {
-                let mut of = Vec::with_capacity(LANES);
-                for l in 0..LANES {
-                    let channel = channel(v, l);
-                    let row = (0..taps).map(|tap| i32::from(weight(tap, channel)));
-                    let bias = k.bias[channel];
-                    // Frame values are 128 + input, and zero point + 128 stands for the real 0.
-                    let zero = row.clone().sum::<i32>() * (k.input_zero_point + 128);
-                    starts[v][l] = start(bias.wrapping_sub(zero));
-                    let reach = 255 * row.map(|w| i64::from(w.abs())).sum::<i64>();
-                    of.push(Channel {
-                        multiplier: k.multipliers[channel],
-                        range: (i64::from(bias) - reach, i64::from(bias) + reach),
-                        zero_point: k.output_zero_point,
-                    });
-                }
-                scales[v] = Scale::new(&of)?;
-            }
-            let quad = |first: usize| {
-                let lane = |v: usize, l: usize| {
-                    std::array::from_fn(|i| weight(4 * first + i, channel(v, l)))
-                };
-                std::array::from_fn(|v| std::array::from_fn(|l| lane(v, l)))
-            };
-            Some(Segment {
-                starts,
-                scales,
-                quads: (0..taps.div_ceil(4)).map(quad).collect(),
-            })
-        };
-        let count = (pixels * channels).div_ceil(SEGMENT);
+        let taps = s.k_h * s.k_w;
+        let pixels = block(s.out_c as usize);
+        let segments = (pixels * s.out_c as usize).div_ceil(SEGMENT);
         Some(Depthwise {
             pixels,
-            segments: (0..count).map(segment).collect::<Option<_>>()?,
+            segments: (0..segments)
+                .map(|at| Segment::new(k, at))
+                .collect::<Option<_>>()?,
             taps: (0..taps.next_multiple_of(4))
-                .map(|tap| offset(if tap < taps { tap } else { 0 }))
+                .map(|tap| if tap < taps { tap } else { 0 })
+                .map(|tap| frame.tap(s, tap / s.k_w, tap % s.k_w))
                 .collect(),
             bounds: (k.bounds.0 as i8, k.bounds.1 as i8),
             frame,
@@ -122,13 +117,17 @@ impl Depthwise {
         let frame: &mut [u8] = bytemuck::cast_slice_mut(lines);
         // The padding stays what it is for all images.
         self.frame.pad(s, flip(k.input_zero_point as i8), frame);
-        let images = x.chunks_exact(input).zip(y.chunks_exact_mut(s.out_h as usize * row));
+        let images = x
+            .chunks_exact(input)
+            .zip(y.chunks_exact_mut(s.out_h as usize * row));
         for (x, y) in images {
             self.frame.fill(s, x, frame);
-            for (at, segment) in self.segments.iter().enumerate() {
+            // A row may be shorter than a block.
+            let segments = self.segments.iter().take(row.div_ceil(SEGMENT));
+            for (at, segment) in segments.enumerate() {
                 for (out_y, y) in y.chunks_exact_mut(row).enumerate() {
                     let first = self.frame.row(s, out_y) + at * SEGMENT;
-                    let y = y.get_mut(at * SEGMENT..).unwrap_or_default();
+                    let y = &mut y[at * SEGMENT..];
                     let width = (step - at * SEGMENT).min(SEGMENT);
                     // SAFETY: this is only made where `available` found the features that `row` needs.
                     #[allow(unsafe_code)]
@@ -143,7 +142,10 @@ impl Depthwise {
     /// One segment of every block of a row, `width` bytes of each; `x` and `y` start at the first of them.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     fn row(&self, segment: &Segment, x: &[u8], y: &mut [i8], (step, width): (usize, usize)) {
-        let (low, high) = (_mm512_set1_epi8(self.bounds.0), _mm512_set1_epi8(self.bounds.1));
+        let (low, high) = (
+            _mm512_set1_epi8(self.bounds.0),
+            _mm512_set1_epi8(self.bounds.1),
+        );
         let (taps, _) = self.taps.as_chunks::<4>();
         for (at, y) in y.chunks_mut(step).enumerate() {
             let x = &x[at * step..];
@@ -234,14 +236,22 @@ impl Frame {
     fn pad(&self, s: &ConvShape, value: u8, frame: &mut [u8]) {
         let (top, left) = (s.pad_top as usize, s.pad_left as usize);
         let width = self.columns * self.channels;
-        for (at, row) in frame.chunks_exact_mut(width).take(self.stride * self.rows).enumerate() {
+        for (at, row) in frame
+            .chunks_exact_mut(width)
+            .take(self.stride * self.rows)
+            .enumerate()
+        {
             let (phase, y) = (at / self.rows, at % self.rows);
             if y < top || y >= top + s.in_h as usize {
                 row.fill(value);
                 continue;
             }
             // The first column of this phase at or behind one of the image.
-            let first = |x: usize| x.saturating_sub(phase).div_ceil(self.stride).min(self.columns);
+            let first = |x: usize| {
+                x.saturating_sub(phase)
+                    .div_ceil(self.stride)
+                    .min(self.columns)
+            };
             row[..first(left) * self.channels].fill(value);
             row[first(left + s.in_w as usize) * self.channels..].fill(value);
         }
@@ -252,7 +262,11 @@ impl Frame {
         let (in_c, row) = (s.in_c as usize, (s.in_w * s.in_c) as usize);
         let multiplier = self.channels / in_c;
         let top = s.pad_top as usize;
-        for (y, x) in x.chunks_exact(row).enumerate().take(self.rows.saturating_sub(top)) {
+        for (y, x) in x
+            .chunks_exact(row)
+            .enumerate()
+            .take(self.rows.saturating_sub(top))
+        {
             let at = |column: usize| {
                 let row = column % self.stride * self.rows + y + top;
                 (row * self.columns + column / self.stride) * self.channels

@@ -95,8 +95,7 @@ impl Weights {
             for quad in 0..k.div_ceil(4) {
                 for vector in first..vectors.min(first + COLUMNS) {
                     let row = |lane: usize| vector * LANES + lane;
-                    let lane =
-                        |l: usize| std::array::from_fn(|i| weight(row(l), 4 * quad + i));
+                    let lane = |l: usize| std::array::from_fn(|i| weight(row(l), 4 * quad + i));
                     panels.push(std::array::from_fn(lane));
                 }
             }

@@ -9,9 +9,9 @@
 
 use crate::num::Multiplier;
 use std::arch::x86_64::{
-    __m512i, _mm512_add_epi64, _mm512_castps_si512, _mm512_castsi512_ps,
-    _mm512_cmplt_epi32_mask, _mm512_mask_add_epi32, _mm512_mask_movehdup_ps, _mm512_mul_epu32,
-    _mm512_set1_epi32, _mm512_srav_epi32, _mm512_srli_epi64,
+    __m512i, _mm512_add_epi64, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmplt_epi32_mask,
+    _mm512_mask_add_epi32, _mm512_mask_movehdup_ps, _mm512_mul_epu32, _mm512_set1_epi32,
+    _mm512_srav_epi32, _mm512_srli_epi64,
 };
 
 /// Accumulators of one vector.
@@ -140,8 +140,8 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::arch::x86_64::_mm512_add_epi32;
     use proptest::prelude::*;
+    use std::arch::x86_64::_mm512_add_epi32;
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     fn apply(scale: &Scale, acc: [i32; LANES]) -> [i32; LANES] {
