@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Activations a thread holds at once, in bytes: enough rows for the products, little enough for a small machine.
-const CHUNK_BYTES: usize = 48 << 20;
+const CHUNK_BYTES: usize = 6 << 20;
 /// Most samples in a chunk: more rows do not make the products faster.
 const CHUNK_SAMPLES: usize = 32;
 /// Activations of all threads together.
