@@ -206,7 +206,9 @@ impl FastLstmI8 {
         let (weights, requantize) = &self.input;
         weights.multiply(x, samples * s.rows(), &mut acc, scratch);
         // Each half of a gate is saturated to 16 bits, as the reference does after each product.
-        let mut projected = vec![0i16; acc.len()];
+        let mut projected = std::mem::take(&mut scratch.projected);
+        projected.clear();
+        projected.resize(acc.len(), 0);
         requantize.add_to_i16(&acc, &mut projected);
         out.hidden.fill(k.state_zero_point as i8);
         out.cell.fill(0);
@@ -229,6 +231,6 @@ impl FastLstmI8 {
                 out.output[row(entry) * cells..][..cells].copy_from_slice(hidden);
             }
         }
-        scratch.acc = acc;
+        (scratch.acc, scratch.projected) = (acc, projected);
     }
 }

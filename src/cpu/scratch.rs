@@ -15,6 +15,8 @@ pub struct Scratch {
     pub sums: Vec<f32>,
     /// The same as integers.
     pub acc: Vec<i32>,
+    /// Gates of an LSTM before the recurrent part.
+    pub projected: Vec<i16>,
     /// Taps of a convolution, side by side.
     pub gathered: Vec<i8>,
     /// Inputs as VNNI takes them.

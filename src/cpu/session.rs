@@ -165,7 +165,7 @@ impl<'a> CpuSession<'a> {
             let value = match (feed, values) {
                 (Feed::Table(table), Values::U8(_) | Values::I8(_)) => {
                     let bytes = &values.bytes()[first * n..][..samples * n];
-                    new_f32(chunk.memory.floats.take(samples * n), |y| {
+                    chunk.memory.new_f32(samples * n, |y, _| {
                         y.iter_mut()
                             .zip(bytes)
                             .for_each(|(y, &b)| *y = table[usize::from(b)]);
@@ -174,7 +174,7 @@ impl<'a> CpuSession<'a> {
                 _ => slice(values, first * n, samples * n),
             };
             chunk.values[id] = Some(value);
-            self.see_tensor(id, &mut chunk);
+            self.see_tensor(id, samples, &mut chunk);
         }
         self.took(0, clock);
         for (i, step) in self.program.steps.iter().enumerate() {
@@ -182,7 +182,7 @@ impl<'a> CpuSession<'a> {
             self.step(i, step, samples, &mut chunk);
             self.took(1 + 2 * i, clock);
             let clock = self.clock();
-            self.see_tensor(step.outputs[0], &mut chunk);
+            self.see_tensor(step.outputs[0], samples, &mut chunk);
             self.took(2 + 2 * i, clock);
             for &id in step.inputs.iter().chain(&step.outputs) {
                 if self.last_use[id] != i || self.kept[id] {
@@ -196,6 +196,14 @@ impl<'a> CpuSession<'a> {
             }
         }
         self.memory().push(std::mem::take(&mut chunk.memory));
+        for (id, value) in chunk.values.iter_mut().enumerate() {
+            let n = samples * graph.elements(id);
+            match value {
+                Some(Values::F32(v)) => v.truncate(n),
+                Some(Values::I8(v)) => v.truncate(n),
+                _ => {}
+            }
+        }
         chunk
     }
 
@@ -213,39 +221,43 @@ impl<'a> CpuSession<'a> {
                 value.expect("graph::load checked that every value exists before it is read")
             };
             let constant = |i: usize| graph.tensors[step.inputs[i]].constant.is_some();
+            let len = |i: usize| {
+                let repeated = if constant(i) { 1 } else { samples };
+                graph.elements(step.inputs[i]) * repeated
+            };
+            let f32s = |i: usize| &f32s(x(i))[..len(i)];
+            let i8s = |i: usize| &i8s(x(i))[..len(i)];
             match (&step.kernel, &self.fast[i]) {
                 (Kernel::ConvF32(k), Fast::ConvF32(conv)) => {
-                    new_f32(chunk.memory.floats.take(n), |y| conv.run(k, f32s(x(0)), y))
+                    chunk.memory.new_f32(n, |y, _| conv.run(k, f32s(0), y))
                 }
-                (Kernel::ConvI8(k), Fast::Conv(fast)) => new_i8(chunk.memory.bytes.take(n), |y| {
-                    fast.run(k, i8s(x(0)), y, &mut chunk.memory.scratch);
+                (Kernel::ConvI8(k), Fast::Conv(fast)) => chunk.memory.new_i8(n, |y, scratch| {
+                    fast.run(k, i8s(0), y, scratch);
                 }),
-                (Kernel::ConvI8(k), _) => {
-                    new_i8(chunk.memory.bytes.take(n), |y| conv_i8::i8(k, i8s(x(0)), y))
-                }
-                (Kernel::DepthwiseF32(k), _) => new_f32(chunk.memory.floats.take(n), |y| {
-                    conv_f32::depthwise_f32(k, f32s(x(0)), y);
+                (Kernel::ConvI8(k), _) => chunk.memory.new_i8(n, |y, _| conv_i8::i8(k, i8s(0), y)),
+                (Kernel::DepthwiseF32(k), _) => chunk.memory.new_f32(n, |y, _| {
+                    conv_f32::depthwise_f32(k, f32s(0), y);
                 }),
                 (Kernel::DepthwiseI8(k), Fast::Depthwise(fast)) => {
-                    new_i8(chunk.memory.bytes.take(n), |y| {
-                        fast.run(k, i8s(x(0)), y, &mut chunk.memory.scratch);
+                    chunk.memory.new_i8(n, |y, scratch| {
+                        fast.run(k, i8s(0), y, scratch);
                     })
                 }
-                (Kernel::DepthwiseI8(k), _) => new_i8(chunk.memory.bytes.take(n), |y| {
-                    conv_i8::depthwise_i8(k, i8s(x(0)), y);
+                (Kernel::DepthwiseI8(k), _) => chunk.memory.new_i8(n, |y, _| {
+                    conv_i8::depthwise_i8(k, i8s(0), y);
                 }),
                 (Kernel::FullyConnectedF32(k), Fast::FullyConnectedF32(weights)) => {
-                    new_f32(chunk.memory.floats.take(n), |y| {
-                        weights.rows(f32s(x(0)), y, k.bounds);
+                    chunk.memory.new_f32(n, |y, _| {
+                        weights.rows(f32s(0), y, k.bounds);
                     })
                 }
                 (Kernel::FullyConnectedI8(k), Fast::FullyConnected(fast)) => {
-                    new_i8(chunk.memory.bytes.take(n), |y| {
-                        fast.run(k, i8s(x(0)), y, &mut chunk.memory.scratch);
+                    chunk.memory.new_i8(n, |y, scratch| {
+                        fast.run(k, i8s(0), y, scratch);
                     })
                 }
-                (Kernel::FullyConnectedI8(k), _) => new_i8(chunk.memory.bytes.take(n), |y| {
-                    fully_connected::i8(k, i8s(x(0)), y);
+                (Kernel::FullyConnectedI8(k), _) => chunk.memory.new_i8(n, |y, _| {
+                    fully_connected::i8(k, i8s(0), y);
                 }),
                 (Kernel::LstmF32(k), Fast::LstmF32(lstm)) => {
                     let state = samples * k.shape.batch * k.shape.cells;
@@ -253,94 +265,88 @@ impl<'a> CpuSession<'a> {
                     let mut y = chunk.memory.floats.take(n);
                     let (mut hidden, mut cell) = (vec![0.0; state], vec![0.0; state]);
                     let mut out = lstm::Output {
-                        output: &mut y,
+                        output: &mut y[..n],
                         hidden: &mut hidden,
                         cell: &mut cell,
                     };
                     // The ranges of the states are those of all steps.
                     let cells = step.outputs[2];
-                    lstm.run(k, f32s(x(0)), &mut out, &mut projected, |cell| {
+                    lstm.run(k, f32s(0), &mut out, &mut projected[..4 * n], |cell| {
                         self.see(cells, cell, &mut chunk.tables);
                     });
                     chunk.memory.floats.give(projected);
-                    self.see(step.outputs[1], &y, &mut chunk.tables);
+                    self.see(step.outputs[1], &y[..n], &mut chunk.tables);
                     chunk.values[step.outputs[1]] = Some(Values::F32(hidden));
                     chunk.values[step.outputs[2]] = Some(Values::F32(cell));
                     Values::F32(y)
                 }
                 (Kernel::LstmI8(k), fast) => {
                     let state = samples * k.shape.batch * k.shape.cells;
-                    let (mut y, mut hidden, mut cell) =
-                        (vec![0; n], vec![0; state], vec![0; state]);
+                    let mut y = chunk.memory.bytes.take(n);
+                    let (mut hidden, mut cell) = (vec![0; state], vec![0; state]);
                     let mut out = lstm::Output {
-                        output: &mut y,
+                        output: &mut y[..n],
                         hidden: &mut hidden,
                         cell: &mut cell,
                     };
                     match fast {
                         Fast::Lstm(fast) => {
-                            fast.run(k, i8s(x(0)), &mut out, &mut chunk.memory.scratch);
+                            fast.run(k, i8s(0), &mut out, &mut chunk.memory.scratch);
                         }
-                        _ => lstm::i8(k, i8s(x(0)), &mut out),
+                        _ => lstm::i8(k, i8s(0), &mut out),
                     }
                     chunk.values[step.outputs[1]] = Some(Values::I8(hidden));
                     chunk.values[step.outputs[2]] = Some(Values::I16(cell));
                     Values::I8(y)
                 }
-                (Kernel::AddF32(k), _) => new_f32(chunk.memory.floats.take(n), |y| {
+                (Kernel::AddF32(k), _) => chunk.memory.new_f32(n, |y, _| {
                     add::f32(
                         k,
                         samples,
-                        [f32s(x(0)), f32s(x(1))],
+                        [f32s(0), f32s(1)],
                         [constant(0), constant(1)],
                         y,
                     );
                 }),
-                (Kernel::AddI8(k), Fast::Add) => new_i8(chunk.memory.bytes.take(n), |y| {
-                    add::same_shape_i8(k, [i8s(x(0)), i8s(x(1))], y);
+                (Kernel::AddI8(k), Fast::Add) => chunk.memory.new_i8(n, |y, _| {
+                    add::same_shape_i8(k, [i8s(0), i8s(1)], y);
                 }),
-                (Kernel::AddI8(k), _) => new_i8(chunk.memory.bytes.take(n), |y| {
-                    add::i8(
-                        k,
-                        samples,
-                        [i8s(x(0)), i8s(x(1))],
-                        [constant(0), constant(1)],
-                        y,
-                    );
+                (Kernel::AddI8(k), _) => chunk.memory.new_i8(n, |y, _| {
+                    add::i8(k, samples, [i8s(0), i8s(1)], [constant(0), constant(1)], y);
                 }),
-                (Kernel::MeanF32(k), _) => new_f32(chunk.memory.floats.take(n), |y| {
-                    mean::f32(k, samples, f32s(x(0)), y);
+                (Kernel::MeanF32(k), _) => chunk.memory.new_f32(n, |y, _| {
+                    mean::f32(k, samples, f32s(0), y);
                 }),
-                (Kernel::MeanI8(k), _) => new_i8(chunk.memory.bytes.take(n), |y| {
-                    mean::i8(k, samples, i8s(x(0)), y);
+                (Kernel::MeanI8(k), _) => chunk.memory.new_i8(n, |y, _| {
+                    mean::i8(k, samples, i8s(0), y);
                 }),
-                (Kernel::Copy, _) => per_sample(x(0), samples, constant(0)),
+                (Kernel::Copy, _) => per_sample(&slice(x(0), 0, len(0)), samples, constant(0)),
                 (Kernel::Gather(k), _) => {
-                    let x = per_sample(x(0), samples, constant(0));
+                    let x = per_sample(&slice(x(0), 0, len(0)), samples, constant(0));
                     match x {
                         Values::F32(v) => Values::F32(strided_slice::gather(k, samples, &v)),
                         Values::I8(v) => Values::I8(strided_slice::gather(k, samples, &v)),
                         other => Values::U8(strided_slice::gather(k, samples, other.bytes())),
                     }
                 }
-                (Kernel::SoftmaxF32(k), _) => new_f32(chunk.memory.floats.take(n), |y| {
-                    softmax::f32(k, f32s(x(0)), y);
+                (Kernel::SoftmaxF32(k), _) => chunk.memory.new_f32(n, |y, _| {
+                    softmax::f32(k, f32s(0), y);
                 }),
                 (Kernel::SoftmaxI8(k), _) => {
-                    new_i8(chunk.memory.bytes.take(n), |y| softmax::i8(k, i8s(x(0)), y))
+                    chunk.memory.new_i8(n, |y, _| softmax::i8(k, i8s(0), y))
                 }
-                (Kernel::Quantize(k), _) if dtype == DType::I8 => {
-                    new_i8(chunk.memory.bytes.take(n), |y| {
-                        quantize::quantize(k, f32s(x(0)), bytemuck::cast_slice_mut(y));
-                    })
-                }
+                (Kernel::Quantize(k), _) if dtype == DType::I8 => chunk.memory.new_i8(n, |y, _| {
+                    quantize::quantize(k, f32s(0), bytemuck::cast_slice_mut(y));
+                }),
                 (Kernel::Quantize(k), _) => {
                     let mut y = vec![0; n];
-                    quantize::quantize(k, f32s(x(0)), &mut y);
+                    quantize::quantize(k, f32s(0), &mut y);
                     Values::U8(y)
                 }
-                (Kernel::Requantize(k), _) => quantize::requantize(k, x(0).bytes(), dtype),
-                (Kernel::Dequantize(k), _) => quantize::dequantize(k, x(0).bytes()),
+                (Kernel::Requantize(k), _) => {
+                    quantize::requantize(k, &x(0).bytes()[..len(0)], dtype)
+                }
+                (Kernel::Dequantize(k), _) => quantize::dequantize(k, &x(0).bytes()[..len(0)]),
                 (Kernel::ConvF32(_) | Kernel::FullyConnectedF32(_) | Kernel::LstmF32(_), _) => {
                     unreachable!("CpuSession::new packs the weights of these")
                 }
@@ -350,9 +356,10 @@ impl<'a> CpuSession<'a> {
     }
 
     /// Statistics of a tensor that has just been computed, if it is float.
-    fn see_tensor(&self, id: TensorId, chunk: &mut Chunk) {
+    fn see_tensor(&self, id: TensorId, samples: usize, chunk: &mut Chunk) {
         if let Some(Values::F32(values)) = &chunk.values[id] {
-            self.see(id, values, &mut chunk.tables);
+            let n = samples * self.program.graph.elements(id);
+            self.see(id, &values[..n], &mut chunk.tables);
         }
     }
 
@@ -378,6 +385,7 @@ impl<'a> CpuSession<'a> {
 
 /// The values of one chunk of samples.
 struct Chunk {
+    /// By tensor; float and int8 ones may be longer than the tensor.
     values: Vec<Option<Values>>,
     tables: Tables,
     memory: Memory,
@@ -396,6 +404,22 @@ fn is_i8(zero_point: i32) -> bool {
     i8::try_from(zero_point).is_ok()
 }
 
+impl Memory {
+    /// A new float tensor of `n` elements.
+    fn new_f32(&mut self, n: usize, fill: impl FnOnce(&mut [f32], &mut Scratch)) -> Values {
+        let mut y = self.floats.take(n);
+        fill(&mut y[..n], &mut self.scratch);
+        Values::F32(y)
+    }
+
+    /// A new int8 tensor of `n` elements.
+    fn new_i8(&mut self, n: usize, fill: impl FnOnce(&mut [i8], &mut Scratch)) -> Values {
+        let mut y = self.bytes.take(n);
+        fill(&mut y[..n], &mut self.scratch);
+        Values::I8(y)
+    }
+}
+
 /// Memory of tensors that are dead, for those that come: fresh memory costs page faults and zeros.
 #[derive(Default)]
 struct Pool<T> {
@@ -406,36 +430,23 @@ impl<T: Copy + Default> Pool<T> {
     /// Most pieces of free memory. Few tensors are alive at once; inputs are given and never taken.
     const MOST: usize = 6;
 
-    /// `n` elements of any value.
+    /// `n` elements of any value, and perhaps more behind them: they need not be cleared.
     fn take(&mut self, n: usize) -> Vec<T> {
-        let fitting = (0..self.free.len()).filter(|&i| self.free[i].capacity() >= n);
-        let Some(best) = fitting.min_by_key(|&i| self.free[i].capacity()) else {
-            return vec![T::default(); n];
-        };
-        let mut v = self.free.swap_remove(best);
-        v.resize(n, T::default());
-        v
+        let fitting = (0..self.free.len()).filter(|&i| self.free[i].len() >= n);
+        match fitting.min_by_key(|&i| self.free[i].len()) {
+            Some(best) => self.free.swap_remove(best),
+            None => vec![T::default(); n],
+        }
     }
 
     /// Keeps memory that nobody needs any more, the largest pieces of it.
     fn give(&mut self, v: Vec<T>) {
         self.free.push(v);
         if self.free.len() > Self::MOST {
-            let smallest = (0..self.free.len()).min_by_key(|&i| self.free[i].capacity());
+            let smallest = (0..self.free.len()).min_by_key(|&i| self.free[i].len());
             smallest.map(|i| self.free.swap_remove(i));
         }
     }
-}
-
-/// Fills memory with a tensor.
-fn new_f32(mut y: Vec<f32>, fill: impl FnOnce(&mut [f32])) -> Values {
-    fill(&mut y);
-    Values::F32(y)
-}
-
-fn new_i8(mut y: Vec<i8>, fill: impl FnOnce(&mut [i8])) -> Values {
-    fill(&mut y);
-    Values::I8(y)
 }
 
 fn f32s(values: &Values) -> &[f32] {
@@ -586,7 +597,7 @@ mod tests {
             pool.give(vec![1.0; 10]);
             pool.give(vec![1.0; 100]);
             let v = pool.take(20);
-            assert_eq!((v.len(), v.capacity()), (20, 100));
+            assert_eq!(v.len(), 100);
             pool.give(v);
         }
         assert_eq!(pool.free.len(), Pool::<f32>::MOST);
