@@ -145,8 +145,10 @@ fn a_profile_shows_every_operator_and_the_limits_of_the_device() {
 }
 
 #[test]
-fn a_gpu_gathers_histograms_and_refuses_a_profile_at_once() {
-    let Some(_) = support::gpu() else { return };
+fn a_gpu_gathers_histograms_with_and_without_checks_and_measures_a_profile() {
+    let Some(device) = support::gpu() else {
+        return;
+    };
     let data = example("calib.npz");
     let data = ["--data", data.to_str().unwrap(), "--limit", "2"];
     let gpu = |more: &[&str]| {
@@ -180,9 +182,36 @@ fn a_gpu_gathers_histograms_and_refuses_a_profile_at_once() {
     // The input is the same on both, so are its quantiles.
     assert_eq!(json["tensors"][0], cpu["tensors"][0]);
     assert!(json["tensors"][0]["quantiles"].is_array());
+    let (code, out, err) = gpu(&["--checked-shaders"]);
+    assert_eq!(code, 0, "{err}");
+    let checked: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(checked["device"].as_str().unwrap().contains("checked"));
+    assert_eq!(checked["tensors"], json["tensors"]);
     let (code, out, err) = gpu(&["--profile"]);
-    assert_eq!((code, out.as_str()), (3, ""), "{err}");
-    assert!(err.contains("--device cpu"), "{err}");
+    if !device.summary().timestamp_queries {
+        assert_eq!((code, out.as_str()), (3, ""), "{err}");
+        assert!(err.contains("--device cpu"), "{err}");
+        return;
+    }
+    assert_eq!(code, 0, "{err}");
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let profile = &json["profile"]["profile"];
+    let times = |of: &str| -> Vec<f64> {
+        let times = profile[of].as_array().unwrap();
+        times.iter().map(|t| t.as_f64().unwrap()).collect()
+    };
+    let (steps, statistics) = (times("steps"), times("statistics"));
+    assert_eq!((steps.len(), statistics.len()), (10, 10));
+    assert!(
+        steps.iter().chain(&statistics).all(|&t| t > 0.0),
+        "{profile}"
+    );
+    let total: f64 = steps.iter().chain(&statistics).sum();
+    assert!(total < json["seconds"].as_f64().unwrap(), "{json}");
+    for limit in ["operations_per_second", "bytes_per_second"] {
+        let limit = json["profile"]["roofline"][limit].as_f64().unwrap();
+        assert!(limit > 1e8, "{limit}");
+    }
 }
 
 #[test]

@@ -421,6 +421,8 @@ fn unknown_devices_are_exit_code_3() {
         let quantize = [&quantize[..quantize.len() - 1], &option].concat();
         cpu(&quantize).refused(2, &[&option.join(" "), "--device cpu"]);
     }
+    let checked = [&quantize[..quantize.len() - 1], &["--checked-shaders"]].concat();
+    cpu(&checked).refused(2, &["--checked-shaders", "--device cpu"]);
     assert!(folder.names().is_empty());
 }
 

@@ -75,6 +75,9 @@ pub struct DeviceArguments {
         hide_possible_values = true
     )]
     pub float_path: FloatPath,
+    /// Have the GPU check every index and loop as it runs: slower, the same results
+    #[arg(long)]
+    pub checked_shaders: bool,
     /// Samples computed at once; chosen from memory if not given
     #[arg(long, value_name = "N", value_parser = positive)]
     pub batch: Option<usize>,
@@ -133,9 +136,10 @@ impl DeviceArguments {
             (_, FloatPath::Fast) => Some("--float fast"),
             _ => None,
         };
-        if let (Choice::Cpu, Some(option)) = (self.device, matrix_units) {
+        let checks = self.checked_shaders.then_some("--checked-shaders");
+        if let (Choice::Cpu, Some(option)) = (self.device, matrix_units.or(checks)) {
             return Err(Failure::Input(format!(
-                "{option} needs the matrix units of a GPU, but --device cpu asks for the CPU"
+                "{option} is for a GPU, but --device cpu asks for the CPU"
             )));
         }
         let open = || Gpu::open_with(&self.gpu_options());
@@ -176,6 +180,7 @@ impl DeviceArguments {
                 FloatPath::Exact => gpu::FloatPath::Exact,
                 FloatPath::Fast => gpu::FloatPath::Fast,
             },
+            checked: self.checked_shaders,
         }
     }
 

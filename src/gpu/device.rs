@@ -1,9 +1,10 @@
 //! Adapters and the opened device: creation of buffers and pipelines, submission, and what went wrong.
 
 use super::paths::{self, Options, Paths};
+use super::roofline;
 use super::session::GpuSession;
 use super::shader::{self, Define};
-use crate::kernel::{Device, DeviceError, HALVES, Program, Session, SessionConfig};
+use crate::kernel::{Device, DeviceError, HALVES, Program, Roofline, Session, SessionConfig};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -78,6 +79,8 @@ fn enumerate() -> Vec<wgpu::Adapter> {
     descriptor
         .flags
         .remove(wgpu::InstanceFlags::VALIDATION_INDIRECT_CALL);
+    // An error that can be handled, before the system runs out.
+    descriptor.memory_budget_thresholds.for_resource_creation = Some(95);
     let instance = wgpu::Instance::new(descriptor);
     let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
     adapters.sort_by_key(|a| kind(&a.get_info()));
@@ -157,6 +160,7 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     pub(super) limits: wgpu::Limits,
     pub(super) paths: Paths,
+    checked: bool,
     failure: Failure,
     pipelines: Mutex<HashMap<PipelineKey, Pipeline>>,
 }
@@ -195,14 +199,20 @@ impl Gpu {
     }
 
     /// Opens an adapter with what these paths need; none is taken yet.
-    pub(super) fn request(adapter: &wgpu::Adapter, paths: Paths) -> Result<Gpu, DeviceError> {
+    pub(super) fn request(
+        adapter: &wgpu::Adapter,
+        paths: Paths,
+        checked: bool,
+    ) -> Result<Gpu, DeviceError> {
         let summary = summarize(adapter);
         let limits = adapter.limits();
-        let (required_features, experimental_features) = if paths == Paths::default() {
+        let (matrices, experimental_features) = if paths == Paths::default() {
             Default::default()
         } else {
             (paths::features(), paths::experimental())
         };
+        let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let required_features = matrices | timestamps;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("zeropoint"),
             // The defaults are far below what devices have.
@@ -233,6 +243,7 @@ impl Gpu {
             queue,
             limits,
             paths: Paths::default(),
+            checked,
             failure,
             pipelines: Mutex::default(),
         })
@@ -288,6 +299,25 @@ impl Gpu {
         bytes: u64,
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer, DeviceError> {
+        self.create(what, bytes, usage, false)
+    }
+
+    /// Creates a buffer that the host may write to at once, and copy from.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub(super) fn staging(&self, what: &str, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
+        let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
+        self.create(what, bytes, usage, true)
+    }
+
+    fn create(
+        &self,
+        what: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+        mapped_at_creation: bool,
+    ) -> Result<wgpu::Buffer, DeviceError> {
         let largest = if usage.contains(wgpu::BufferUsages::STORAGE) {
             let binding = self.limits.max_storage_buffer_binding_size;
             binding.min(self.limits.max_buffer_size)
@@ -304,7 +334,7 @@ impl Gpu {
             label: Some(what),
             size,
             usage,
-            mapped_at_creation: false,
+            mapped_at_creation,
         });
         let error = pollster::block_on(scope.pop());
         // After a loss allocations fail as well: the loss is the news.
@@ -378,12 +408,10 @@ impl Gpu {
     ) -> Result<Pipeline, DeviceError> {
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let module = self
-            .device
-            .create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(name),
-                source: wgpu::ShaderSource::Wgsl(text.into()),
-            });
+        let module = self.module(wgpu::ShaderModuleDescriptor {
+            label: Some(name),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
+        });
         let entry = |binding: usize, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
             binding: binding as u32,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -427,8 +455,8 @@ impl Gpu {
                 entry_point: Some("main"),
                 compilation_options: wgpu::PipelineCompilationOptions {
                     constants,
-                    // Theirs is large, and written before it is read.
-                    zero_initialize_workgroup_memory: !name.ends_with("_matrix"),
+                    // All of it is written before it is read.
+                    zero_initialize_workgroup_memory: self.checked,
                 },
                 cache: None,
             });
@@ -443,6 +471,21 @@ impl Gpu {
         match errors.chain(lost).next() {
             Some(e) => Err(self.failed(format!("shader {name}: {e}"))),
             None => Ok(Pipeline { compute, layout }),
+        }
+    }
+
+    /// A shader's module, with or without the checks that it carries out as it runs.
+    fn module(&self, shader: wgpu::ShaderModuleDescriptor<'_>) -> wgpu::ShaderModule {
+        if self.checked {
+            return self.device.create_shader_module(shader);
+        }
+        // SAFETY: only shaders of this program get here. Their loops have bounds that do not depend on data, and their
+        // indices stay within what they index: the tests run all of them with checks and without, to equal results.
+        // Where the driver can keep accesses within buffers by itself (Vulkan's robust access), wgpu lets it.
+        #[allow(unsafe_code)]
+        unsafe {
+            let unchecked = wgpu::ShaderRuntimeChecks::unchecked();
+            self.device.create_shader_module_trusted(shader, unchecked)
         }
     }
 
@@ -536,10 +579,12 @@ fn not_found(name: Option<&str>, adapters: &[wgpu::Adapter]) -> String {
 
 impl Device for Gpu {
     fn name(&self) -> String {
-        match self.paths.describe() {
-            Some(how) => format!("{} ({how})", self.summary.name),
-            None => self.summary.name.clone(),
+        let checks = self.checked.then(|| "checked shaders".to_owned());
+        let how: Vec<String> = self.paths.describe().into_iter().chain(checks).collect();
+        if how.is_empty() {
+            return self.summary.name.clone();
         }
+        format!("{} ({})", self.summary.name, how.join(", "))
     }
 
     fn tolerance(&self) -> f32 {
@@ -553,5 +598,9 @@ impl Device for Gpu {
     ) -> Result<Box<dyn Session + 'a>, DeviceError> {
         self.check()?;
         Ok(Box::new(GpuSession::new(self, program, config)?))
+    }
+
+    fn roofline(&self) -> Option<Roofline> {
+        roofline::measure(self).ok()
     }
 }

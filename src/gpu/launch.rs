@@ -42,6 +42,8 @@ pub(super) struct Launch {
     pub bindings: Vec<Binding>,
     /// Number of workgroups for a number of samples.
     pub workgroups: Box<dyn Fn(usize) -> usize + Send + Sync>,
+    /// Whether it gathers statistics, and computes no tensor.
+    pub statistics: bool,
     /// Float data of this launch that counts into a tensor's range, beside the step's non-variable float outputs.
     pub traces: Vec<Trace>,
 }
@@ -103,8 +105,15 @@ impl Launch {
             defines: Vec::new(),
             bindings,
             workgroups: Box::new(workgroups),
+            statistics: false,
             traces: Vec::new(),
         }
+    }
+
+    /// Marks it as one that gathers statistics.
+    pub fn statistics(mut self) -> Launch {
+        self.statistics = true;
+        self
     }
 
     /// Adds a definition.

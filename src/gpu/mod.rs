@@ -6,6 +6,7 @@
 //! every sum, and give the bits of the CPU.
 
 mod add;
+mod clock;
 mod conv;
 mod copy;
 mod device;
@@ -19,12 +20,14 @@ mod plan;
 mod product;
 mod quantize;
 mod ranges;
+mod roofline;
 mod session;
 mod shader;
 mod softmax;
 mod strided_slice;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use device::{AdapterKind, AdapterSummary, Gpu, adapters};
 pub use paths::{FloatPath, Int8Path, Options};

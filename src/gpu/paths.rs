@@ -47,6 +47,9 @@ pub struct Options {
     pub int8: Int8Path,
     /// How float products are computed.
     pub float: FloatPath,
+    /// Whether shaders check their indices and loops as they run, and their shared memory starts as zeros. Slower; the
+    /// results are equal.
+    pub checked: bool,
 }
 
 /// The ways that were chosen: the matrix units to use, if any.
@@ -177,15 +180,17 @@ impl Options {
 pub(super) fn open(adapter: &wgpu::Adapter, options: &Options) -> Result<Gpu, DeviceError> {
     let software = adapter.get_info().device_type == wgpu::DeviceType::Cpu;
     let candidates = options.candidates(unit(adapter), software);
-    let mut gpu = match Gpu::request(adapter, candidates) {
+    let mut gpu = match Gpu::request(adapter, candidates, options.checked) {
         // It may refuse only the features.
-        Err(_) if candidates != Paths::default() => Gpu::request(adapter, Paths::default())?,
+        Err(_) if candidates != Paths::default() => {
+            Gpu::request(adapter, Paths::default(), options.checked)?
+        }
         Err(e) => return Err(e),
         Ok(mut gpu) => {
             let proved = prove(&mut gpu, candidates);
             // Errors of what was tried stay with the device that had them.
             if gpu.check().is_err() {
-                gpu = Gpu::request(adapter, proved)?;
+                gpu = Gpu::request(adapter, proved, options.checked)?;
             }
             gpu.paths = proved;
             gpu
@@ -417,6 +422,7 @@ mod tests {
             (Int8Path::Dot, FloatPath::Fast, "--float"),
         ] {
             let options = Options {
+                checked: true,
                 adapter: None,
                 int8,
                 float,

@@ -4,8 +4,8 @@ use super::launch::{Binding, Launch, words};
 use crate::graph::{Graph, TensorId};
 use crate::kernel::{Keep, Program};
 
-/// Most samples at once: more do not make any device faster.
-const MOST_SAMPLES: usize = 1024;
+/// Most samples at once: a recurrence runs one workgroup for every few samples, and more do not make any device faster.
+const MOST_SAMPLES: usize = 8192;
 
 /// Where everything of a session lies; sizes are words of one sample.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -174,6 +174,7 @@ mod tests {
     use super::*;
     use crate::graph::{Node, Tensor};
     use crate::num::DType;
+    use proptest::prelude::*;
 
     /// A chain of copies of tensors of these many floats.
     fn chain(sizes: &[usize]) -> (Program, Vec<Vec<Launch>>) {
@@ -228,6 +229,46 @@ mod tests {
         let alone = outputs.slot_of[5];
         assert!(outputs.slot_of[..5].iter().all(|&s| s != alone));
         assert_eq!(plan(&program, &stages, Keep::All).slots.len(), 6);
+    }
+
+    proptest! {
+        /// Graphs whose steps read any earlier tensors.
+        #[test]
+        fn tensors_that_live_together_lie_apart_and_little_is_wasted(
+            steps in prop::collection::vec((1usize..100, prop::collection::vec(any::<prop::sample::Index>(), 0..3)), 1..20),
+        ) {
+            let sizes: Vec<usize> = std::iter::once(8).chain(steps.iter().map(|s| s.0)).collect();
+            let (program, mut stages) = chain(&sizes);
+            for (i, (_, more)) in steps.iter().enumerate() {
+                let bindings = &mut stages[i + 1][0].bindings;
+                bindings.extend(more.iter().map(|index| Binding::Read(index.index(i + 1))));
+            }
+            let plan = plan(&program, &stages, Keep::Nothing);
+            let last = |id: usize| {
+                let reads = |stage: &Vec<Launch>| {
+                    stage.iter().any(|l| l.bindings.contains(&Binding::Read(id)))
+                };
+                stages.iter().rposition(reads).unwrap_or(id)
+            };
+            let alive = |id: usize, stage: usize| id <= stage && stage <= last(id);
+            let mut floor = 0;
+            for stage in 0..stages.len() {
+                let now: Vec<usize> = (0..sizes.len()).filter(|&id| alive(id, stage)).collect();
+                let mut slots: Vec<_> = now.iter().map(|&id| plan.slot_of[id].unwrap()).collect();
+                for (&id, &slot) in now.iter().zip(&slots) {
+                    prop_assert!(plan.slots[slot] >= sizes[id]);
+                }
+                slots.sort_unstable();
+                slots.dedup();
+                prop_assert_eq!(slots.len(), now.len());
+                floor = floor.max(now.iter().map(|&id| sizes[id]).sum());
+            }
+            let bytes: usize = plan.slots.iter().sum();
+            prop_assert!(floor <= bytes);
+            // No more buffers than tensors that live together, none larger than the largest tensor.
+            let most = (0..stages.len()).map(|stage| (0..sizes.len()).filter(|&id| alive(id, stage)).count());
+            prop_assert_eq!(plan.slots.len(), most.max().unwrap());
+        }
     }
 
     #[test]

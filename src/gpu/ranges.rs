@@ -62,17 +62,19 @@ impl Ranges {
             "stats/min_max",
             vec![data.clone(), Binding::Keys, parameters.clone()],
             move |samples| (samples * words).div_ceil(WORDS_A_GROUP).min(MOST_GROUPS),
-        );
+        )
+        .statistics();
         if !self.histograms {
             return vec![reduction];
         }
         let which = Params::default().u32([index as u32]).binding();
         let bindings = vec![Binding::Keys, Binding::Bins, which];
-        let rebin = Launch::groups("stats/rebin", bindings, |_| 1);
+        let rebin = Launch::groups("stats/rebin", bindings, |_| 1).statistics();
         let bindings = vec![data, Binding::Bins, parameters];
         let count = Launch::groups("stats/histogram", bindings, move |samples| {
             (samples * words).div_ceil(WORDS_A_COUNT).min(MOST_GROUPS)
-        });
+        })
+        .statistics();
         vec![reduction, rebin, count]
     }
 

@@ -1,28 +1,42 @@
-//! A program on the device: buffers, pipelines and bind groups made once; each run records one compute pass.
+//! A program on the device: buffers, pipelines and bind groups made once; each run records one compute pass, or one for
+//! each operator if their time is measured.
 
-use super::device::{Gpu, Pipeline};
+use super::clock::{Clock, part};
+use super::device::{AdapterKind, Gpu, Pipeline};
 use super::launch::{Binding, Launch, Op, words};
 use super::paths::Paths;
 use super::plan::{Plan, plan};
 use super::ranges::{self, Ranges};
+use super::upload::{self, Ring};
 use super::{launches, quantize};
 use crate::graph::TensorId;
 use crate::kernel::{
-    DeviceError, Feed, Keep, Kernel, Program, Range, Session, SessionConfig, Statistics,
+    DeviceError, Feed, Keep, Kernel, Profile, Program, Range, Session, SessionConfig, Statistics,
 };
 use crate::num::{DType, Histogram, Values};
 use std::collections::HashMap;
 
-/// Bytes of buffers that a session aims at; wgpu does not tell how much memory there is.
-const BUDGET: u64 = 512 << 20;
-/// The same on a software adapter, which takes the computer's own memory.
-const SOFTWARE_BUDGET: u64 = 256 << 20;
+/// Bytes of inputs of a batch: some batches wait in the computer's memory, whatever the device has.
+const INPUT_BYTES: u64 = 32 << 20;
+
+/// Bytes of buffers that a session aims at. wgpu does not tell how much memory there is: where this is too much, the
+/// batch is halved until it fits.
+fn budget(kind: AdapterKind) -> u64 {
+    match kind {
+        AdapterKind::Discrete => 8 << 30,
+        // These take the computer's own memory.
+        AdapterKind::Integrated | AdapterKind::Virtual | AdapterKind::Other => 1 << 30,
+        AdapterKind::Cpu => 256 << 20,
+    }
+}
 
 /// A dispatch, ready to be recorded.
 struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bindings: wgpu::BindGroup,
     workgroups: Box<dyn Fn(usize) -> usize + Send + Sync>,
+    /// What its time counts as; see [`part`].
+    part: usize,
 }
 
 /// See [`Session`].
@@ -34,12 +48,13 @@ pub(super) struct GpuSession<'a> {
     plan: Plan,
     ranges: Ranges,
     buffers: Buffers,
-    dispatches: Vec<Dispatch>,
+    /// In passes: of the whole run, or of each part.
+    passes: Vec<Vec<Dispatch>>,
+    clock: Option<Clock>,
+    ring: Ring,
     staging: Option<wgpu::Buffer>,
     /// Samples of the last run.
     samples: usize,
-    /// The last submission; the one before it is waited for, so that the host does not run away.
-    submitted: Option<wgpu::SubmissionIndex>,
 }
 
 /// Everything that outlives a run and grows with the batch.
@@ -58,20 +73,13 @@ impl<'a> GpuSession<'a> {
         program: &'a Program,
         config: &SessionConfig,
     ) -> Result<Self, DeviceError> {
-        if config.profile {
-            return Err(gpu.failed(
-                "it does not measure the time of operators yet; profile with --device cpu",
-            ));
-        }
         check_levels(gpu, program)?;
         let mut ranges = Ranges::new(config.statistics >= Statistics::Histograms);
         let stages = stages(gpu.paths, program, config, &mut ranges);
         let plan = plan(program, &stages, config.keep);
-        let budget = if gpu.is_software() {
-            SOFTWARE_BUDGET
-        } else {
-            BUDGET
-        };
+        let input_bytes: usize = (0..program.graph.inputs.len())
+            .map(|i| stride(program, config, i))
+            .sum();
         let largest = gpu
             .limits
             .max_storage_buffer_binding_size
@@ -79,27 +87,49 @@ impl<'a> GpuSession<'a> {
         // One sample that does not fit is reported by the buffer that is too large.
         let mut batch = config
             .batch
-            .unwrap_or_else(|| plan.batch(largest, budget))
+            .unwrap_or_else(|| {
+                let inputs = INPUT_BYTES / input_bytes.max(1) as u64;
+                let fits = plan.batch(largest, budget(gpu.summary().kind));
+                fits.min(inputs as usize)
+            })
             .max(1);
         // Weights first: what is left is for the batch.
         let mut constants = Constants::default();
         let mut loaded: Vec<Loaded> = Vec::new();
-        for launch in stages.into_iter().flatten() {
-            let next = Loaded::new(gpu, program, launch, loaded.last(), &mut constants)?;
-            loaded.push(next);
+        for (stage, launches) in stages.into_iter().enumerate() {
+            for launch in launches {
+                let part = part(stage, launch.statistics);
+                let next = Loaded::new(gpu, program, launch, part, loaded.last(), &mut constants)?;
+                loaded.push(next);
+            }
         }
-        let buffers = loop {
-            match Buffers::new(gpu, &plan, &ranges, batch) {
+        let (buffers, ring) = loop {
+            let made = Buffers::new(gpu, &plan, &ranges, batch).and_then(|buffers| {
+                let ring = Ring::new(gpu, (input_bytes * batch) as u64)?;
+                Ok((buffers, ring))
+            });
+            match made {
                 Err(DeviceError::OutOfMemory { .. }) if config.batch.is_none() && batch > 1 => {
                     batch /= 2;
                 }
                 other => break other?,
             }
         };
-        let dispatches = loaded
-            .into_iter()
-            .map(|l| l.bind(gpu, &plan, &buffers))
-            .collect::<Result<_, _>>()?;
+        let mut passes: Vec<Vec<Dispatch>> = Vec::new();
+        for loaded in loaded {
+            let dispatch = loaded.bind(gpu, &plan, &buffers)?;
+            match passes.last_mut() {
+                Some(pass) if !config.profile || pass[0].part == dispatch.part => {
+                    pass.push(dispatch);
+                }
+                _ => passes.push(vec![dispatch]),
+            }
+        }
+        let parts = || passes.iter().map(|pass| pass[0].part).collect();
+        let clock = config
+            .profile
+            .then(|| Clock::new(gpu, program.steps.len(), parts()))
+            .transpose()?;
         Ok(GpuSession {
             gpu,
             program,
@@ -108,42 +138,16 @@ impl<'a> GpuSession<'a> {
             plan,
             ranges,
             buffers,
-            dispatches,
+            passes,
+            clock,
+            ring,
             staging: None,
             samples: 0,
-            submitted: None,
         })
     }
 
     fn slot(&self, id: TensorId) -> Option<&wgpu::Buffer> {
         self.buffers.of(&self.plan, &Binding::Read(id))
-    }
-
-    /// Writes the data of one input, with the padding of its samples.
-    fn feed(&self, input: usize, samples: usize, values: &Values) -> Result<(), DeviceError> {
-        let graph = &self.program.graph;
-        let id = graph.inputs[input];
-        let elements = graph.elements(id);
-        let raw = self.buffers.fed[input].as_ref();
-        let dtype = graph.tensors[id].dtype;
-        let suits = match raw {
-            Some(_) => matches!(values.dtype(), DType::U8 | DType::I8),
-            None => values.dtype() == dtype,
-        };
-        if values.len() != samples * elements || !suits {
-            return Err(self.gpu.failed(format!(
-                "{} got {} values of {} for {samples} samples of {elements}",
-                graph.describe(id),
-                values.len(),
-                values.dtype()
-            )));
-        }
-        let size = values.dtype().size();
-        if let Some(buffer) = raw.or_else(|| self.slot(id)) {
-            self.gpu
-                .write(buffer, &pad(values.bytes(), elements * size));
-        }
-        Ok(())
     }
 
     fn is_kept(&self, id: TensorId) -> bool {
@@ -153,6 +157,17 @@ impl<'a> GpuSession<'a> {
             Keep::All => self.slot(id).is_some(),
         }
     }
+}
+
+/// Bytes from sample to sample of an input as it is uploaded.
+fn stride(program: &Program, config: &SessionConfig, input: usize) -> usize {
+    let graph = &program.graph;
+    let id = graph.inputs[input];
+    let dtype = match config.feeds.get(input) {
+        Some(Feed::Table(_)) => DType::U8,
+        _ => graph.tensors[id].dtype,
+    };
+    4 * words(graph.elements(id), dtype)
 }
 
 /// Refuses an int8 FULLY_CONNECTED whose table of levels would not fit a binding, before the table is made.
@@ -190,23 +205,37 @@ impl Session for GpuSession<'_> {
         let run = [samples as u32, 0, 0, 0];
         self.gpu
             .write(&self.buffers.run, bytemuck::cast_slice(&run));
-        for (i, values) in inputs.iter().enumerate() {
-            self.feed(i, samples, values)?;
-        }
+        let parts = inputs.iter().enumerate();
+        let parts = parts
+            .map(|(i, values)| {
+                let (buffers, plan) = (&self.buffers, &self.plan);
+                buffers.input(self.gpu, self.program, plan, i, samples, values)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        for dispatch in &self.dispatches {
-            let groups = (dispatch.workgroups)(samples);
-            let widest = self.gpu.limits.max_compute_workgroups_per_dimension as usize;
-            let x = groups.clamp(1, widest);
-            pass.set_pipeline(&dispatch.pipeline);
-            pass.set_bind_group(0, &dispatch.bindings, &[]);
-            pass.dispatch_workgroups(x as u32, groups.div_ceil(x) as u32, 1);
+        self.ring.upload(self.gpu, &parts, &mut encoder)?;
+        for (i, dispatches) in self.passes.iter().enumerate() {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes: self.clock.as_ref().map(|clock| clock.writes(i)),
+            });
+            for dispatch in dispatches {
+                let groups = (dispatch.workgroups)(samples);
+                let widest = self.gpu.limits.max_compute_workgroups_per_dimension as usize;
+                let x = groups.clamp(1, widest);
+                pass.set_pipeline(&dispatch.pipeline);
+                pass.set_bind_group(0, &dispatch.bindings, &[]);
+                pass.dispatch_workgroups(x as u32, groups.div_ceil(x) as u32, 1);
+            }
         }
-        drop(pass);
-        let index = self.gpu.submit(encoder)?;
-        if let Some(before) = self.submitted.replace(index) {
-            self.gpu.wait(Some(before))?;
+        if let Some(clock) = &self.clock {
+            clock.resolve(&mut encoder);
+        }
+        let submission = self.gpu.submit(encoder)?;
+        self.ring.submitted(submission);
+        if let Some(clock) = &mut self.clock {
+            clock.add(self.gpu)?;
         }
         self.samples = samples;
         Ok(())
@@ -271,6 +300,13 @@ impl Session for GpuSession<'_> {
             .read(&self.buffers.bins, bytes, &mut self.staging)?;
         let bins: Vec<u32> = bytemuck::pod_collect_to_vec(&bins);
         Ok(self.ranges.histograms(&ranges, &bins))
+    }
+
+    fn profile(&mut self) -> Result<Profile, DeviceError> {
+        let clock = self.clock.as_ref();
+        clock
+            .map(Clock::profile)
+            .ok_or_else(|| self.gpu.failed("a profile was not asked for"))
     }
 }
 
@@ -344,6 +380,42 @@ impl Buffers {
         })
     }
 
+    /// Where the data of one input goes; `None` if nothing reads it.
+    fn input<'b>(
+        &'b self,
+        gpu: &Gpu,
+        program: &Program,
+        plan: &Plan,
+        input: usize,
+        samples: usize,
+        values: &'b Values,
+    ) -> Result<Option<upload::Part<'b>>, DeviceError> {
+        let graph = &program.graph;
+        let id = graph.inputs[input];
+        let elements = graph.elements(id);
+        let raw = self.fed[input].as_ref();
+        let dtype = graph.tensors[id].dtype;
+        let suits = match raw {
+            Some(_) => matches!(values.dtype(), DType::U8 | DType::I8),
+            None => values.dtype() == dtype,
+        };
+        if values.len() != samples * elements || !suits {
+            return Err(gpu.failed(format!(
+                "{} got {} values of {} for {samples} samples of {elements}",
+                graph.describe(id),
+                values.len(),
+                values.dtype()
+            )));
+        }
+        Ok(raw
+            .or_else(|| self.of(plan, &Binding::Read(id)))
+            .map(|to| upload::Part {
+                to,
+                bytes: values.bytes(),
+                sample: elements * values.dtype().size(),
+            }))
+    }
+
     /// The buffer of what is not constant.
     fn of(&self, plan: &Plan, binding: &Binding) -> Option<&wgpu::Buffer> {
         match binding {
@@ -368,6 +440,7 @@ struct Loaded {
     pipeline: Pipeline,
     /// For each binding, its buffer if it is constant.
     constants: Vec<Option<wgpu::Buffer>>,
+    part: usize,
 }
 
 impl Loaded {
@@ -375,6 +448,7 @@ impl Loaded {
         gpu: &Gpu,
         program: &Program,
         launch: Launch,
+        part: usize,
         before: Option<&Loaded>,
         known: &mut Constants,
     ) -> Result<Loaded, DeviceError> {
@@ -403,6 +477,7 @@ impl Loaded {
             launch,
             pipeline,
             constants,
+            part,
         })
     }
 
@@ -433,6 +508,7 @@ impl Loaded {
             pipeline: self.pipeline.compute,
             bindings,
             workgroups: self.launch.workgroups,
+            part: self.part,
         })
     }
 }
@@ -453,21 +529,6 @@ fn operand(
     let buffer = gpu.upload("a constant operand", values.bytes())?;
     known.insert(id, buffer.clone());
     Ok(Some(buffer))
-}
-
-/// Starts every sample at a word.
-fn pad(bytes: &[u8], sample: usize) -> std::borrow::Cow<'_, [u8]> {
-    if sample.is_multiple_of(4) {
-        return bytes.into();
-    }
-    let zeros = [0u8; 3];
-    let gap = &zeros[..sample.next_multiple_of(4) - sample];
-    bytes
-        .chunks(sample)
-        .flat_map(|s| [s, gap])
-        .flatten()
-        .copied()
-        .collect()
 }
 
 /// Takes the padding out again.

@@ -9,7 +9,8 @@
 //! `override` cannot say: type names and numbers of variables.
 
 use super::{
-    add, conv, copy, fully_connected, lstm, mean, quantize, ranges, softmax, strided_slice,
+    add, conv, copy, fully_connected, lstm, mean, quantize, ranges, roofline, softmax,
+    strided_slice,
 };
 use std::collections::BTreeSet;
 
@@ -58,6 +59,7 @@ pub(super) const KERNELS: &[&[Source]] = &[
     mean::SHADERS,
     quantize::SHADERS,
     ranges::SHADERS,
+    roofline::SHADERS,
     softmax::SHADERS,
     strided_slice::SHADERS,
 ];

@@ -245,8 +245,8 @@ fn sessions_equal_the_cpu_whatever_the_batch_and_the_reuse_of_buffers() {
         let mut session = gpu
             .session(&program, &config(keep, Statistics::Nothing, 7))
             .unwrap();
-        // Fewer samples after more: the rest of the buffers is stale.
-        for samples in [7, 3, 1] {
+        // Fewer samples after more: the rest of the buffers is stale. More runs than there are staging buffers.
+        for samples in [7, 3, 1, 5, 7, 2] {
             let x = random.i8s(5 * samples);
             let cpu = Cpu::definition();
             let mut reference = cpu
@@ -570,7 +570,9 @@ fn a_lost_device_is_an_error_and_no_panic() {
         .unwrap();
     session.run(2, &[Values::I8(vec![1; 10])]).unwrap();
     gpu.device.destroy();
-    assert!(session.run(2, &[Values::I8(vec![1; 10])]).is_err());
+    // Batches are on their way before anybody waits for one.
+    let mut runs = (0..4).map(|_| session.run(2, &[Values::I8(vec![1; 10])]));
+    assert!(runs.any(|run| run.is_err()));
     assert!(session.read(4).is_err());
     assert!(
         gpu.session(&program, &config(Keep::All, Statistics::Nothing, 2))

@@ -73,7 +73,8 @@ pub fn gpu() -> Option<Gpu> {
     }
 }
 
-/// Every device that is there; a GPU with matrix units once without and once with them.
+/// Every device that is there; a GPU with shaders that check themselves and with such that do not, and once more with its
+/// matrix units.
 pub fn devices() -> Vec<Box<dyn Device>> {
     let mut devices: Vec<Box<dyn Device>> = vec![Box::new(Cpu::definition()), Box::new(Cpu::new())];
     if gpu().is_none() {
@@ -84,7 +85,12 @@ pub fn devices() -> Vec<Box<dyn Device>> {
         float: FloatPath::Exact,
         ..Options::default()
     };
+    let checked = Options {
+        checked: true,
+        ..plain.clone()
+    };
     devices.push(Box::new(Gpu::open_with(&plain).unwrap()));
+    devices.push(Box::new(Gpu::open_with(&checked).unwrap()));
     let matrix = Options {
         int8: Int8Path::Matrix,
         float: FloatPath::Fast,
