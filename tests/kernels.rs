@@ -104,21 +104,43 @@ fn program(kernel: Kernel, input: (usize, DType), outputs: &[(usize, DType, bool
     }
 }
 
+/// Runs a program, and holds the statistics that the device gathers against the values themselves.
 fn run(device: &dyn Device, program: &Program, samples: usize, x: &Values) -> Vec<Values> {
+    // What is not finite has no range.
+    let finite = !matches!(x, Values::F32(x) if x.iter().any(|x| !x.is_finite()));
     let config = SessionConfig {
         batch: Some(samples + 1),
         keep: Keep::All,
-        statistics: Statistics::Nothing,
+        statistics: if finite {
+            Statistics::Histograms
+        } else {
+            Statistics::Nothing
+        },
         profile: false,
         feeds: vec![Feed::Direct],
     };
     let mut session = device.session(program, &config).unwrap();
     session.run(samples, std::slice::from_ref(x)).unwrap();
     let outputs = &program.steps[0].outputs;
-    outputs
-        .iter()
-        .map(|&id| session.read(id).unwrap())
-        .collect()
+    let read = |&id: &usize| session.read(id).unwrap();
+    let all: Vec<Values> = outputs.iter().map(read).collect();
+    for (&id, values) in outputs.iter().zip(&all) {
+        // States are seen at every step, not only at the end.
+        let (Values::F32(values), false) = (values, program.graph.tensors[id].variable) else {
+            continue;
+        };
+        if !finite {
+            continue;
+        }
+        let place = || format!("{:.200?} on {}", program.steps[0].kernel, device.name());
+        let range = session.ranges().unwrap()[id].unwrap();
+        let low = values.iter().copied().fold(f32::MAX, f32::min);
+        let high = values.iter().copied().fold(f32::MIN, f32::max);
+        assert_eq!((range.min, range.max), (low, high), "{}", place());
+        let histogram = session.histograms().unwrap()[id].clone().unwrap();
+        assert_eq!(histogram.total(), values.len() as u64, "{}", place());
+    }
+    all
 }
 
 /// Whether every device gives what the plain CPU kernels give.

@@ -239,12 +239,21 @@ fn main(
         let in_column = at % SUM_STRIDE;
         let column_block = in_column / (SIZE / 4u) * ${FRAGMENT_COLUMNS}u + ${j}u;
         let column = first_column / 4u + column_block * SIZE / 4u + in_column % (SIZE / 4u);
-        if (column < params.columns) {
+        var wanted = column < params.columns;
+#if RANGE
+        // What is computed again is seen then.
+        let peak = atomicLoad(&peaks[in_tile]);
+        wanted &= peak < TOO_LARGE && (peak == 0u || peak >= TOO_SMALL);
+#end
+        if (wanted) {
             let back = bitcast<f32>((254u - exponent_of_scale(atomicLoad(&firsts[in_tile]))) << 23u);
             let y = sums[at] * back * bias[scales + group * params.columns + column];
             store(first_row + in_tile, rows, group, column, y);
         }
     }
 #end
+#end
+#if RANGE
+    publish(t, tile);
 #end
 }

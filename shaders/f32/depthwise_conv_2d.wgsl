@@ -2,6 +2,7 @@
 // are the same, and a multiple of 4.
 #import shared/run
 #import shared/window
+#import shared/range
 
 struct Params {
     window: Window,
@@ -18,17 +19,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group_id: vec3<u32>,
-    @builtin(num_workgroups) group_count: vec3<u32>,
-    @builtin(local_invocation_index) t: u32,
-) {
-    let channels = params.window.out_c / 4u;
-    let i = linear_workgroup(group_id, group_count) * 64u + t;
-    if (i >= run.samples * params.window.pixels * channels) {
-        return;
-    }
+// Computes four channels of a pixel.
+fn compute(i: u32, channels: u32) {
     let channel = i % channels;
     let row = i / channels;
     let sample = row / params.window.pixels;
@@ -58,4 +50,24 @@ fn main(
         sum = select(sum, vec4<f32>(params.high), sum > vec4<f32>(params.high));
     }
     output[i] = sum;
+#if RANGE
+    see_some(sum, 4u);
+#end
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group_id: vec3<u32>,
+    @builtin(num_workgroups) group_count: vec3<u32>,
+    @builtin(local_invocation_index) t: u32,
+) {
+    let channels = params.window.out_c / 4u;
+    let workgroup = linear_workgroup(group_id, group_count);
+    let i = workgroup * 64u + t;
+    if (i < run.samples * params.window.pixels * channels) {
+        compute(i, channels);
+    }
+#if RANGE
+    publish(t, workgroup);
+#end
 }

@@ -1,6 +1,7 @@
 // DEPTHWISE_CONV_2D in float: an invocation owns one channel of a pixel; any number of channels.
 #import shared/run
 #import shared/window
+#import shared/range
 
 struct Params {
     window: Window,
@@ -17,17 +18,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read> input: array<f32>;
 @group(0) @binding(5) var<storage, read_write> output: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group_id: vec3<u32>,
-    @builtin(num_workgroups) group_count: vec3<u32>,
-    @builtin(local_invocation_index) t: u32,
-) {
-    let channels = params.window.out_c;
-    let i = linear_workgroup(group_id, group_count) * 64u + t;
-    if (i >= run.samples * params.window.pixels * channels) {
-        return;
-    }
+// Computes one channel of a pixel.
+fn compute(i: u32, channels: u32) {
     let channel = i % channels;
     let row = i / channels;
     let sample = row / params.window.pixels;
@@ -57,4 +49,24 @@ fn main(
         sum = select(sum, f32(params.high), sum > f32(params.high));
     }
     output[i] = sum;
+#if RANGE
+    see(sum);
+#end
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group_id: vec3<u32>,
+    @builtin(num_workgroups) group_count: vec3<u32>,
+    @builtin(local_invocation_index) t: u32,
+) {
+    let channels = params.window.out_c;
+    let workgroup = linear_workgroup(group_id, group_count);
+    let i = workgroup * 64u + t;
+    if (i < run.samples * params.window.pixels * channels) {
+        compute(i, channels);
+    }
+#if RANGE
+    publish(t, workgroup);
+#end
 }

@@ -134,4 +134,7 @@ fn main(
     store(first_row + (ty + DOWN) * 4u + ${r}u, rows, group, first_column + tx + ${q}u * ACROSS, acc[(${r}u + 4u) * OWN + ${q}u]);
 #end
 #end
+#if RANGE
+    publish(t, tile);
+#end
 }

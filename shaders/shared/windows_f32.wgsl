@@ -4,6 +4,7 @@
 // `count` exist. OUTPUT_QUADS or OUTPUT_SCALARS: whether channels are written by fours. GUARDED: only rows that the
 // matrix units gave up are computed.
 #import shared/windows
+#import shared/range
 
 struct Params {
     in_h: u32,
@@ -78,6 +79,9 @@ fn store(row: u32, rows: u32, group: u32, column: u32, sum: vec4<f32>) {
     if ((params.bounded & 2u) != 0u) {
         y = select(y, vec4<f32>(params.high), y > vec4<f32>(params.high));
     }
+#if RANGE
+    see_some(y, params.group_out - column * 4u);
+#end
     let at = row * params.out_c + group * params.group_out + column * 4u;
 #if OUTPUT_QUADS
     output[at / 4u] = y;

@@ -2,15 +2,15 @@
 // fall together. One workgroup; counts have 64 bits as two words.
 #import shared/run
 #import shared/bins
+#import shared/range
 
 struct Rebin {
-    // Which pair of keys, and which histogram.
+    // Which histogram.
     index: u32,
 }
 
-@group(0) @binding(1) var<storage, read_write> keys: array<atomic<u32>>;
-@group(0) @binding(2) var<storage, read_write> bins: array<u32>;
-@group(0) @binding(3) var<storage, read> p: Rebin;
+@group(0) @binding(1) var<storage, read_write> bins: array<u32>;
+@group(0) @binding(2) var<storage, read> p: Rebin;
 
 var<workgroup> old: array<u32, 4096>;
 
@@ -21,8 +21,19 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let base = p.index * BINS_STRIDE;
-    let low = atomicLoad(&keys[2u * p.index]);
-    let high = atomicLoad(&keys[2u * p.index + 1u]);
+    // The pairs taken together, in the memory that kernels reduce theirs in.
+    if (local == 0u) {
+        atomicStore(&range_low, 0xffffffffu);
+        atomicStore(&range_high, 0u);
+    }
+    workgroupBarrier();
+    if (local < RANGE_PAIRS) {
+        atomicMin(&range_low, atomicLoad(&range_keys[local * RANGE_STRIDE]));
+        atomicMax(&range_high, atomicLoad(&range_keys[local * RANGE_STRIDE + 1u]));
+    }
+    workgroupBarrier();
+    let low = atomicLoad(&range_low);
+    let high = atomicLoad(&range_high);
     let usable = is_range(low, high) && linear_workgroup(group, groups) == 0u;
     let exponent = select(LOWEST_EXPONENT, exponent_of(low, high), usable);
     let before = bins[base];

@@ -3,8 +3,8 @@
 
 use super::conv::{input_len, is_pointwise, output_len, tap};
 use super::gemm_i8::{ProductI8, Target};
+use super::memory::Scratch;
 use super::requantize::{Place, Requantize};
-use super::scratch::Scratch;
 #[cfg(target_arch = "x86_64")]
 use super::vnni;
 use crate::kernel::{ConvI8, ConvShape, fold_zero_point};

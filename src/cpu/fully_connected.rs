@@ -1,7 +1,7 @@
 //! int8 FULLY_CONNECTED: rows of all samples as one matrix. Float is just `product::Packed::rows`.
 
 use super::gemm_i8::WeightsI8;
-use super::scratch::Scratch;
+use super::memory::Scratch;
 use crate::kernel::{FullyConnectedI8, fold_zero_point};
 
 /// The definition of the int8 kernel.

@@ -1,8 +1,8 @@
 //! Exact int8 matrix products: by the processor's own (AVX-512 VNNI) where it has them, else on float units.
 
 use super::gemm::ExactWeights;
+use super::memory::Scratch;
 use super::requantize::{Place, Requantize};
-use super::scratch::Scratch;
 #[cfg(target_arch = "x86_64")]
 use super::vnni;
 use crate::num::Multiplier;

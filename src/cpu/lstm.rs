@@ -3,9 +3,9 @@
 
 use super::gemm_i8::WeightsI8;
 use super::math::{sigmoid, tanh};
+use super::memory::Scratch;
 use super::product::Packed;
 use super::requantize::Requantize;
-use super::scratch::Scratch;
 use crate::kernel::{LstmF32, LstmI8};
 use crate::num::Multiplier;
 use crate::num::fixed::rounding_divide_by_pot;

@@ -4,8 +4,8 @@ use super::conv_f32::{self, Conv};
 use super::conv_i8::{self, FastConvI8, FastDepthwiseI8};
 use super::fully_connected::{self, FastFullyConnectedI8};
 use super::lstm::{self, FastLstmI8, Lstm};
+use super::memory::Memory;
 use super::product::Packed;
-use super::scratch::Scratch;
 use super::statistics::{Gathered, Tables, range_of};
 use super::{add, mean, quantize, softmax, strided_slice};
 use crate::graph::TensorId;
@@ -391,62 +391,9 @@ struct Chunk {
     memory: Memory,
 }
 
-/// Memory for the next chunk.
-#[derive(Default)]
-struct Memory {
-    floats: Pool<f32>,
-    bytes: Pool<i8>,
-    scratch: Scratch,
-}
-
 /// Whether a zero point is a value of its type: the fast kernels pad with it and subtract it in 16 bits.
 fn is_i8(zero_point: i32) -> bool {
     i8::try_from(zero_point).is_ok()
-}
-
-impl Memory {
-    /// A new float tensor of `n` elements.
-    fn new_f32(&mut self, n: usize, fill: impl FnOnce(&mut [f32], &mut Scratch)) -> Values {
-        let mut y = self.floats.take(n);
-        fill(&mut y[..n], &mut self.scratch);
-        Values::F32(y)
-    }
-
-    /// A new int8 tensor of `n` elements.
-    fn new_i8(&mut self, n: usize, fill: impl FnOnce(&mut [i8], &mut Scratch)) -> Values {
-        let mut y = self.bytes.take(n);
-        fill(&mut y[..n], &mut self.scratch);
-        Values::I8(y)
-    }
-}
-
-/// Memory of tensors that are dead, for those that come: fresh memory costs page faults and zeros.
-#[derive(Default)]
-struct Pool<T> {
-    free: Vec<Vec<T>>,
-}
-
-impl<T: Copy + Default> Pool<T> {
-    /// Most pieces of free memory. Few tensors are alive at once; inputs are given and never taken.
-    const MOST: usize = 6;
-
-    /// `n` elements of any value, and perhaps more behind them: they need not be cleared.
-    fn take(&mut self, n: usize) -> Vec<T> {
-        let fitting = (0..self.free.len()).filter(|&i| self.free[i].len() >= n);
-        match fitting.min_by_key(|&i| self.free[i].len()) {
-            Some(best) => self.free.swap_remove(best),
-            None => vec![T::default(); n],
-        }
-    }
-
-    /// Keeps memory that nobody needs any more, the largest pieces of it.
-    fn give(&mut self, v: Vec<T>) {
-        self.free.push(v);
-        if self.free.len() > Self::MOST {
-            let smallest = (0..self.free.len()).min_by_key(|&i| self.free[i].len());
-            smallest.map(|i| self.free.swap_remove(i));
-        }
-    }
 }
 
 fn f32s(values: &Values) -> &[f32] {
@@ -583,24 +530,5 @@ impl Session for CpuSession<'_> {
             steps: steps.clone().map(|i| seconds(1 + 2 * i)).collect(),
             statistics: steps.map(|i| seconds(2 + 2 * i)).collect(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Pool;
-
-    #[test]
-    fn free_memory_is_used_again_and_does_not_pile_up() {
-        let mut pool = Pool::default();
-        for _ in 0..1000 {
-            pool.give(vec![1.0; 10]);
-            pool.give(vec![1.0; 100]);
-            let v = pool.take(20);
-            assert_eq!(v.len(), 100);
-            pool.give(v);
-        }
-        assert_eq!(pool.free.len(), Pool::<f32>::MOST);
-        assert_eq!(pool.take(101).len(), 101);
     }
 }

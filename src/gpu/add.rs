@@ -8,11 +8,7 @@ pub(super) const SHADERS: &[Source] = &[embed!("f32/add"), embed!("int8/add")];
 
 pub(super) fn f32(op: Op<'_>, k: &Add) -> Vec<Launch> {
     let bounds = Params::default().f32([k.bounds.0, k.bounds.1]).binding();
-    vec![Launch::linear(
-        "f32/add",
-        op.output_elements(),
-        bindings(op, k, bounds),
-    )]
+    vec![Launch::linear("f32/add", op.output_elements(), bindings(op, k, bounds)).seen()]
 }
 
 pub(super) fn i8(op: Op<'_>, k: &AddI8) -> Vec<Launch> {

@@ -77,7 +77,7 @@ pub(super) fn depthwise_f32(op: Op<'_>, k: &ConvF32) -> Vec<Launch> {
         op.read(0),
         op.write(0),
     ];
-    vec![Launch::linear(shader, items, bindings)]
+    vec![Launch::linear(shader, items, bindings).seen()]
 }
 
 /// int8 DEPTHWISE_CONV_2D.

@@ -1,5 +1,6 @@
-//! Adapters and the opened device: creation of buffers and pipelines, submission, and what went wrong.
+//! The opened device: creation of buffers and pipelines, submission, and what went wrong.
 
+use super::adapter::{AdapterKind, AdapterSummary, enumerate, not_found, summarize};
 use super::paths::{self, Options, Paths};
 use super::roofline;
 use super::session::GpuSession;
@@ -7,119 +8,6 @@ use super::shader::{self, Define};
 use crate::kernel::{Device, DeviceError, HALVES, Program, Roofline, Session, SessionConfig};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// What kind of device an adapter drives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AdapterKind {
-    /// A GPU with its own memory.
-    Discrete,
-    /// A GPU that shares the processor's memory.
-    Integrated,
-    /// A GPU behind a virtual machine.
-    Virtual,
-    /// Unknown.
-    Other,
-    /// A software rasterizer on the processor: right results, no speed.
-    Cpu,
-}
-
-/// An adapter as `zeropoint devices` shows it; sizes in bytes.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct AdapterSummary {
-    /// Name that `--adapter` is matched against.
-    pub name: String,
-    /// Vulkan, Metal or DX12.
-    pub backend: String,
-    /// What it is.
-    pub kind: AdapterKind,
-    /// Driver and its version.
-    pub driver: String,
-    /// Largest buffer.
-    pub max_buffer_size: u64,
-    /// Largest part of a buffer that a shader sees.
-    pub max_storage_buffer_binding_size: u64,
-    /// Memory that the invocations of a workgroup share.
-    pub max_workgroup_memory: u32,
-    /// Storage buffers that one shader may use.
-    pub max_storage_buffers: u32,
-    /// Subgroup operations.
-    pub subgroups: bool,
-    /// Half-precision arithmetic.
-    pub shader_f16: bool,
-    /// 64-bit integers.
-    pub shader_int64: bool,
-    /// Timestamps in command buffers.
-    pub timestamp_queries: bool,
-    /// Matrix units.
-    pub cooperative_matrix: bool,
-    /// Their matrices, as rows x columns x depth and types.
-    pub matrices: String,
-    /// How products are computed if nothing else is asked for.
-    pub products: String,
-    /// Smallest and largest number of invocations that run in step.
-    pub subgroup_sizes: [u32; 2],
-}
-
-/// The adapters of this machine, the most capable first. Opens each, to see how it computes.
-pub fn adapters() -> Vec<AdapterSummary> {
-    let opened = |adapter| match paths::open(adapter, &Options::default()) {
-        Ok(gpu) => gpu.summary,
-        Err(e) => AdapterSummary {
-            products: e.to_string(),
-            ..summarize(adapter)
-        },
-    };
-    enumerate().iter().map(opened).collect()
-}
-
-fn enumerate() -> Vec<wgpu::Adapter> {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    // We never dispatch indirectly, and its validation would limit buffers to 4 GiB.
-    descriptor
-        .flags
-        .remove(wgpu::InstanceFlags::VALIDATION_INDIRECT_CALL);
-    // An error that can be handled, before the system runs out.
-    descriptor.memory_budget_thresholds.for_resource_creation = Some(95);
-    let instance = wgpu::Instance::new(descriptor);
-    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
-    adapters.sort_by_key(|a| kind(&a.get_info()));
-    adapters
-}
-
-fn kind(info: &wgpu::AdapterInfo) -> AdapterKind {
-    match info.device_type {
-        wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
-        wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
-        wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
-        wgpu::DeviceType::Cpu => AdapterKind::Cpu,
-        wgpu::DeviceType::Other => AdapterKind::Other,
-    }
-}
-
-fn summarize(adapter: &wgpu::Adapter) -> AdapterSummary {
-    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
-    AdapterSummary {
-        kind: kind(&info),
-        name: info.name,
-        backend: format!("{:?}", info.backend),
-        driver: format!("{} {}", info.driver, info.driver_info)
-            .trim()
-            .to_owned(),
-        max_buffer_size: limits.max_buffer_size,
-        max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
-        max_workgroup_memory: limits.max_compute_workgroup_storage_size,
-        max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
-        subgroups: features.contains(wgpu::Features::SUBGROUP),
-        shader_f16: features.contains(wgpu::Features::SHADER_F16),
-        shader_int64: features.contains(wgpu::Features::SHADER_INT64),
-        timestamp_queries: features.contains(wgpu::Features::TIMESTAMP_QUERY),
-        matrices: paths::matrices(adapter),
-        products: String::new(),
-        subgroup_sizes: [info.subgroup_min_size, info.subgroup_max_size],
-        cooperative_matrix: features.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
-    }
-}
 
 /// The first thing that went wrong outside of an error scope.
 #[derive(Clone, Debug, Default)]
@@ -211,8 +99,8 @@ impl Gpu {
         } else {
             (paths::features(), paths::experimental())
         };
-        let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
-        let required_features = matrices | timestamps;
+        let useful = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
+        let required_features = matrices | (adapter.features() & useful);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("zeropoint"),
             // The defaults are far below what devices have.
@@ -389,7 +277,14 @@ impl Gpu {
         if let Some(pipeline) = lock(&self.pipelines).get(&key) {
             return Ok(pipeline.clone());
         }
-        let text = shader::source(shader, defines).map_err(|e| self.failed(e))?;
+        let subgroups = self.device.features().contains(wgpu::Features::SUBGROUP);
+        let reduction = if subgroups {
+            "SUBGROUPS"
+        } else {
+            "NO_SUBGROUPS"
+        };
+        let defines = [defines, &[(reduction, 1)]].concat();
+        let text = shader::source(shader, &defines).map_err(|e| self.failed(e))?;
         let pipeline = self.compile(shader, text, constants, &key.writable)?;
         lock(&self.pipelines).insert(key, pipeline.clone());
         Ok(pipeline)
@@ -557,23 +452,6 @@ impl Gpu {
         target.unmap();
         *staging = Some(target);
         Ok(values)
-    }
-}
-
-/// What to say, and to advise, where no adapter fits.
-fn not_found(name: Option<&str>, adapters: &[wgpu::Adapter]) -> String {
-    match name {
-        Some(name) if !adapters.is_empty() => {
-            let names: Vec<String> = adapters
-                .iter()
-                .map(|a| format!("'{}'", a.get_info().name))
-                .collect();
-            format!(
-                "no adapter's name contains '{name}'; there are {}",
-                names.join(", ")
-            )
-        }
-        _ => "no GPU adapter was found; install a Vulkan driver, or use --device cpu".to_owned(),
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Launch {
     pub bindings: Vec<Binding>,
     /// Number of workgroups for a number of samples.
     pub workgroups: Box<dyn Fn(usize) -> usize + Send + Sync>,
+    /// The binding of an output whose range the shader can gather as it writes: see `shared/range.wgsl`.
+    pub seen: Option<usize>,
     /// Whether it gathers statistics, and computes no tensor.
     pub statistics: bool,
     /// Float data of this launch that counts into a tensor's range, beside the step's non-variable float outputs.
@@ -68,8 +70,8 @@ pub(super) enum Binding {
     ReadScratch(usize),
     /// The bytes of the model's n-th input before their table makes floats of them, read.
     Fed(usize),
-    /// The key pairs of all ranges, read and written.
-    Keys,
+    /// The key pairs of a range, by its index, read and written.
+    Keys(usize),
     /// The counts of all histograms, read and written.
     Bins,
 }
@@ -105,9 +107,24 @@ impl Launch {
             defines: Vec::new(),
             bindings,
             workgroups: Box::new(workgroups),
+            seen: None,
             statistics: false,
             traces: Vec::new(),
         }
+    }
+
+    /// Tells that the shader can gather the range of what it writes.
+    pub fn seen(mut self) -> Launch {
+        let writes = |b: &Binding| matches!(b, Binding::Write(_));
+        self.seen = self.bindings.iter().position(writes);
+        self
+    }
+
+    /// Has the shader gather the range of what it writes, into these keys.
+    pub fn gather_range(mut self, index: usize) -> Launch {
+        self.bindings.push(Binding::Keys(index));
+        let binding = self.bindings.len() as u32;
+        self.define("RANGE", binding)
     }
 
     /// Marks it as one that gathers statistics.

@@ -92,7 +92,8 @@ impl Tile {
             Numbers::Int8 => (rows + columns) * 10 * 8 + sum_rows * (columns / 4 + 1) * 16,
             Numbers::Float => {
                 let sums = sum_rows * self.subgroups[1] * unit.size * 4;
-                (rows + columns) * 18 * 8 + sums + rows * 8
+                // Two words for the range of what is written.
+                (rows + columns) * 18 * 8 + sums + rows * 8 + 8
             }
         }
     }

@@ -5,13 +5,16 @@
 //! operators, and ranges are reduced on the device. int8 shaders use integers only, or matrix units whose floats hold
 //! every sum, and give the bits of the CPU.
 
+mod adapter;
 mod add;
+mod buffers;
 mod clock;
 mod conv;
 mod copy;
 mod device;
 mod fully_connected;
 mod launch;
+mod loaded;
 mod lstm;
 mod matrix;
 mod mean;
@@ -29,7 +32,8 @@ mod strided_slice;
 mod tests;
 mod upload;
 
-pub use device::{AdapterKind, AdapterSummary, Gpu, adapters};
+pub use adapter::{AdapterKind, AdapterSummary, adapters};
+pub use device::Gpu;
 pub use paths::{FloatPath, Int8Path, Options};
 
 use crate::kernel::Kernel;

@@ -158,11 +158,11 @@ impl ProductF32<'_> {
     /// The launches. On matrix units there is a second one, for the rows that these give up.
     pub fn launches(&self, io: Io, paths: Paths) -> Vec<Launch> {
         let Some(fast) = self.on_matrix_units(&io, paths) else {
-            return vec![self.launch(io)];
+            return vec![self.launch(io).seen()];
         };
         let mut guarded = self.launch(io);
         guarded.bindings.push(Binding::ReadScratch(GIVEN_UP));
-        vec![fast, guarded.define("GUARDED", 1)]
+        vec![fast.seen(), guarded.seen().define("GUARDED", 1)]
     }
 
     /// The launch in plain f32.

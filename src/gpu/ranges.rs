@@ -1,8 +1,9 @@
 //! Ranges and histograms of float tensors, gathered on the device in every run and read once: a pair of order keys a
 //! tensor, and counts in bins of a power of two (see `num/histogram.rs` and `shaders/shared/bins.wgsl`).
 //!
-//! A tensor is reduced to its keys first; then its old bins merge if the range has outgrown them, and its values are
-//! counted. So the tensor is read twice, once for each.
+//! A tensor is reduced to its keys first, by the kernel that computes it where that can (see `shaders/shared/range.wgsl`),
+//! else by a kernel that reads it; then its old bins merge if the range has outgrown them, and its values are counted.
+//! So for a range most tensors are not read again, for a histogram once.
 
 use super::launch::{Binding, Launch, Params, Trace};
 use super::shader::{Source, embed};
@@ -18,7 +19,12 @@ pub(super) const SHADERS: &[Source] = &[
 ];
 
 /// Key pair of a tensor that was never reduced: nothing is below the one or above the other.
-pub(super) const EMPTY: [u32; 2] = [u32::MAX, 0];
+const EMPTY: [u32; 2] = [u32::MAX, 0];
+/// Pairs of a tensor, far enough apart that workgroups do not queue for one, and words from one to the next.
+const RANGE_PAIRS: usize = 16;
+const RANGE_STRIDE: usize = 32;
+/// Bytes of the pairs of a tensor; parts of a buffer that are bound must start at a multiple of 256.
+pub(super) const KEY_BYTES: u64 = 4 * (RANGE_PAIRS * RANGE_STRIDE) as u64;
 
 /// Words that one workgroup reads before another is worth its start.
 const WORDS_A_GROUP: usize = 8192;
@@ -45,49 +51,67 @@ impl Ranges {
         }
     }
 
-    /// The launches that reduce what is bound into a tensor's pair, and count it.
-    pub fn reduce(&mut self, tensor: TensorId, data: Binding, words: usize) -> Vec<Launch> {
-        let index = self
-            .tensors
-            .iter()
-            .position(|&t| t == tensor)
-            .unwrap_or_else(|| {
-                self.tensors.push(tensor);
-                self.tensors.len() - 1
-            });
-        let parameters = Params::default()
-            .u32([words as u32, index as u32])
-            .binding();
-        let reduction = Launch::groups(
-            "stats/min_max",
-            vec![data.clone(), Binding::Keys, parameters.clone()],
-            move |samples| (samples * words).div_ceil(WORDS_A_GROUP).min(MOST_GROUPS),
-        )
-        .statistics();
-        if !self.histograms {
-            return vec![reduction];
-        }
-        let which = Params::default().u32([index as u32]).binding();
-        let bindings = vec![Binding::Keys, Binding::Bins, which];
-        let rebin = Launch::groups("stats/rebin", bindings, |_| 1).statistics();
-        let bindings = vec![data, Binding::Bins, parameters];
-        let count = Launch::groups("stats/histogram", bindings, move |samples| {
-            (samples * words).div_ceil(WORDS_A_COUNT).min(MOST_GROUPS)
+    /// The number of a tensor's pairs and histogram.
+    fn index(&mut self, tensor: TensorId) -> usize {
+        let known = self.tensors.iter().position(|&t| t == tensor);
+        known.unwrap_or_else(|| {
+            self.tensors.push(tensor);
+            self.tensors.len() - 1
         })
-        .statistics();
-        vec![reduction, rebin, count]
     }
 
-    /// The reductions that follow a step: its float outputs, and what its launches trace.
-    pub fn after(&mut self, graph: &Graph, step: &Step, launches: &[Launch]) -> Vec<Launch> {
+    /// The launches that reduce what is bound into a tensor's pairs, and count it.
+    pub fn reduce(&mut self, tensor: TensorId, data: Binding, words: usize) -> Vec<Launch> {
+        let bindings = vec![
+            data.clone(),
+            Params::default().u32([words as u32]).binding(),
+        ];
+        let groups =
+            move |samples: usize| (samples * words).div_ceil(WORDS_A_GROUP).min(MOST_GROUPS);
+        let reduction = Launch::groups("stats/min_max", bindings, groups);
+        let mut launches = vec![reduction.gather_range(self.index(tensor)).statistics()];
+        launches.extend(self.count(tensor, data, words));
+        launches
+    }
+
+    /// The launches that count what is bound in a tensor's histogram, if that is wanted; its range is known.
+    fn count(&mut self, tensor: TensorId, data: Binding, words: usize) -> Vec<Launch> {
+        if !self.histograms {
+            return Vec::new();
+        }
+        let index = self.index(tensor);
+        let which = Params::default().u32([index as u32]).binding();
+        let rebin = Launch::groups("stats/rebin", vec![Binding::Bins, which], |_| 1);
+        let parameters = Params::default().u32([words as u32, index as u32]);
+        let bindings = vec![data, Binding::Bins, parameters.binding()];
+        let count = Launch::groups("stats/histogram", bindings, move |samples| {
+            (samples * words).div_ceil(WORDS_A_COUNT).min(MOST_GROUPS)
+        });
+        vec![rebin.gather_range(index).statistics(), count.statistics()]
+    }
+
+    /// The launches of a step with the reductions that follow: of its float outputs, and of what its launches trace.
+    pub fn after(&mut self, graph: &Graph, step: &Step, mut launches: Vec<Launch>) -> Vec<Launch> {
         let mut reductions = Vec::new();
         for &id in &step.outputs {
             let tensor = &graph.tensors[id];
-            if tensor.dtype == DType::F32 && !tensor.variable {
-                reductions.extend(self.reduce(id, Binding::Read(id), tensor.elements()));
+            if tensor.dtype != DType::F32 || tensor.variable {
+                continue;
+            }
+            let (data, words) = (Binding::Read(id), tensor.elements());
+            if gathered_as_written(&launches, id) {
+                let index = self.index(id);
+                let gather = |l: Launch| match writes(&l, id) {
+                    true => l.gather_range(index),
+                    false => l,
+                };
+                launches = launches.into_iter().map(gather).collect();
+                reductions.extend(self.count(id, data, words));
+            } else {
+                reductions.extend(self.reduce(id, data, words));
             }
         }
-        for launch in launches {
+        for launch in &launches {
             for Trace {
                 binding,
                 tensor,
@@ -102,12 +126,20 @@ impl Ranges {
                 reductions.extend(self.reduce(*tensor, data, *words));
             }
         }
-        reductions
+        launches.extend(reductions);
+        launches
     }
 
-    /// Number of pairs.
+    /// Number of tensors.
     pub fn len(&self) -> usize {
         self.tensors.len()
+    }
+
+    /// The pairs of all tensors before the first run.
+    pub fn empty(&self) -> Vec<u32> {
+        let mut pair = [0; RANGE_STRIDE];
+        pair[..2].copy_from_slice(&EMPTY);
+        pair.repeat(RANGE_PAIRS * self.len().max(1))
     }
 
     /// Bytes of all histograms; 0 if they are not gathered.
@@ -141,8 +173,12 @@ impl Ranges {
     /// If a value was not finite: the first such tensor in execution order.
     pub fn decode(&self, graph: &Graph, keys: &[u32]) -> Result<Vec<Option<Range>>, DeviceError> {
         let mut ranges = vec![None; graph.tensors.len()];
-        for (&id, pair) in self.tensors.iter().zip(keys.chunks_exact(2)) {
-            let (low, high) = (pair[0], pair[1]);
+        let pairs = keys.chunks_exact(RANGE_PAIRS * RANGE_STRIDE);
+        for (&id, pairs) in self.tensors.iter().zip(pairs) {
+            let pairs = pairs.chunks_exact(RANGE_STRIDE);
+            let [low, high] = pairs.fold(EMPTY, |all, pair| {
+                [all[0].min(pair[0]), all[1].max(pair[1])]
+            });
             if [low, high] == EMPTY {
                 continue;
             }
@@ -161,6 +197,21 @@ impl Ranges {
         }
         Ok(ranges)
     }
+}
+
+/// Whether a launch writes a tensor.
+fn writes(launch: &Launch, id: TensorId) -> bool {
+    launch.bindings.contains(&Binding::Write(id))
+}
+
+/// Whether every launch that writes a tensor can gather its range.
+fn gathered_as_written(launches: &[Launch], id: TensorId) -> bool {
+    let mut writers = launches.iter().filter(|l| writes(l, id)).peekable();
+    let seen = |l: &Launch| {
+        l.seen
+            .is_some_and(|at| l.bindings[at] == Binding::Write(id))
+    };
+    writers.peek().is_some() && writers.all(seen)
 }
 
 #[cfg(test)]
@@ -192,9 +243,17 @@ mod tests {
             ranges.reduce(tensor, binding, 4);
         }
         assert_eq!(ranges.len(), 2);
+        // All pairs of two tensors, with a few of the first one's set.
+        let keys = |pairs: &[[u32; 2]]| {
+            let mut keys = ranges.empty();
+            for (i, pair) in pairs.iter().enumerate() {
+                keys[i * RANGE_STRIDE..][..2].copy_from_slice(pair);
+            }
+            keys
+        };
         let key = |low: f32, high: f32| [order_key(low), order_key(high)];
         let decoded = ranges
-            .decode(&graph, &[key(-1.0, 2.0), EMPTY].concat())
+            .decode(&graph, &keys(&[key(-1.0, 0.5), EMPTY, key(0.0, 2.0)]))
             .unwrap();
         let range = Range {
             min: -1.0,
@@ -207,7 +266,7 @@ mod tests {
             (key(0.0, f32::NAN), "NaN"),
             (key(-f32::NAN, 0.0), "NaN"),
         ] {
-            let error = ranges.decode(&graph, &[pair, pair].concat()).unwrap_err();
+            let error = ranges.decode(&graph, &keys(&[pair])).unwrap_err();
             let text = error.to_string();
             assert!(text.contains("'t2'") && text.contains(what), "{text}");
         }

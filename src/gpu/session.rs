@@ -1,20 +1,22 @@
 //! A program on the device: buffers, pipelines and bind groups made once; each run records one compute pass, or one for
 //! each operator if their time is measured.
 
+use super::adapter::AdapterKind;
+use super::buffers::Buffers;
 use super::clock::{Clock, part};
-use super::device::{AdapterKind, Gpu, Pipeline};
+use super::device::Gpu;
 use super::launch::{Binding, Launch, Op, words};
+use super::loaded::{Constants, Dispatch, Loaded};
 use super::paths::Paths;
 use super::plan::{Plan, plan};
-use super::ranges::{self, Ranges};
-use super::upload::{self, Ring};
+use super::ranges::{KEY_BYTES, Ranges};
+use super::upload::Ring;
 use super::{launches, quantize};
 use crate::graph::TensorId;
 use crate::kernel::{
     DeviceError, Feed, Keep, Kernel, Profile, Program, Range, Session, SessionConfig, Statistics,
 };
 use crate::num::{DType, Histogram, Values};
-use std::collections::HashMap;
 
 /// Bytes of inputs of a batch: some batches wait in the computer's memory, whatever the device has.
 const INPUT_BYTES: u64 = 32 << 20;
@@ -28,15 +30,6 @@ fn budget(kind: AdapterKind) -> u64 {
         AdapterKind::Integrated | AdapterKind::Virtual | AdapterKind::Other => 1 << 30,
         AdapterKind::Cpu => 256 << 20,
     }
-}
-
-/// A dispatch, ready to be recorded.
-struct Dispatch {
-    pipeline: wgpu::ComputePipeline,
-    bindings: wgpu::BindGroup,
-    workgroups: Box<dyn Fn(usize) -> usize + Send + Sync>,
-    /// What its time counts as; see [`part`].
-    part: usize,
 }
 
 /// See [`Session`].
@@ -55,16 +48,6 @@ pub(super) struct GpuSession<'a> {
     staging: Option<wgpu::Buffer>,
     /// Samples of the last run.
     samples: usize,
-}
-
-/// Everything that outlives a run and grows with the batch.
-struct Buffers {
-    run: wgpu::Buffer,
-    slots: Vec<wgpu::Buffer>,
-    scratch: Vec<wgpu::Buffer>,
-    fed: Vec<Option<wgpu::Buffer>>,
-    keys: wgpu::Buffer,
-    bins: wgpu::Buffer,
 }
 
 impl<'a> GpuSession<'a> {
@@ -275,7 +258,7 @@ impl Session for GpuSession<'_> {
         if self.config.statistics < Statistics::Ranges {
             return Err(self.gpu.failed("ranges were not asked for"));
         }
-        let bytes = 8 * self.ranges.len() as u64;
+        let bytes = KEY_BYTES * self.ranges.len() as u64;
         if bytes == 0 {
             return Ok(vec![None; self.program.graph.tensors.len()]);
         }
@@ -335,200 +318,14 @@ fn stages(
             ranges: config.statistics >= Statistics::Ranges,
             paths,
         };
-        let mut stage = launches(op);
-        if config.statistics >= Statistics::Ranges {
-            let reductions = ranges.after(graph, step, &stage);
-            stage.extend(reductions);
-        }
-        stages.push(stage);
+        let stage = launches(op);
+        stages.push(if config.statistics >= Statistics::Ranges {
+            ranges.after(graph, step, stage)
+        } else {
+            stage
+        });
     }
     stages
-}
-
-impl Buffers {
-    fn new(gpu: &Gpu, plan: &Plan, ranges: &Ranges, batch: usize) -> Result<Buffers, DeviceError> {
-        let usage = wgpu::BufferUsages::STORAGE
-            | wgpu::BufferUsages::COPY_DST
-            | wgpu::BufferUsages::COPY_SRC;
-        let sized = |what: &str, words: usize| {
-            let what = format!("{what} of {batch} samples");
-            let bytes = (4 * words as u64).saturating_mul(batch as u64);
-            gpu.buffer(&what, bytes, usage)
-        };
-        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let keys = ranges::EMPTY.repeat(ranges.len().max(1));
-        Ok(Buffers {
-            run: gpu.buffer("the run parameters", 16, uniform)?,
-            slots: plan
-                .slots
-                .iter()
-                .map(|&w| sized("the tensors", w))
-                .collect::<Result<_, _>>()?,
-            scratch: plan
-                .scratch
-                .iter()
-                .map(|&w| sized("scratch space", w))
-                .collect::<Result<_, _>>()?,
-            fed: plan
-                .fed
-                .iter()
-                .map(|&w| (w > 0).then(|| sized("the input", w)).transpose())
-                .collect::<Result<_, _>>()?,
-            keys: gpu.upload("the ranges", bytemuck::cast_slice(&keys))?,
-            // New buffers are zero: no histogram has been started.
-            bins: gpu.buffer("the histograms", ranges.bin_bytes(), usage)?,
-        })
-    }
-
-    /// Where the data of one input goes; `None` if nothing reads it.
-    fn input<'b>(
-        &'b self,
-        gpu: &Gpu,
-        program: &Program,
-        plan: &Plan,
-        input: usize,
-        samples: usize,
-        values: &'b Values,
-    ) -> Result<Option<upload::Part<'b>>, DeviceError> {
-        let graph = &program.graph;
-        let id = graph.inputs[input];
-        let elements = graph.elements(id);
-        let raw = self.fed[input].as_ref();
-        let dtype = graph.tensors[id].dtype;
-        let suits = match raw {
-            Some(_) => matches!(values.dtype(), DType::U8 | DType::I8),
-            None => values.dtype() == dtype,
-        };
-        if values.len() != samples * elements || !suits {
-            return Err(gpu.failed(format!(
-                "{} got {} values of {} for {samples} samples of {elements}",
-                graph.describe(id),
-                values.len(),
-                values.dtype()
-            )));
-        }
-        Ok(raw
-            .or_else(|| self.of(plan, &Binding::Read(id)))
-            .map(|to| upload::Part {
-                to,
-                bytes: values.bytes(),
-                sample: elements * values.dtype().size(),
-            }))
-    }
-
-    /// The buffer of what is not constant.
-    fn of(&self, plan: &Plan, binding: &Binding) -> Option<&wgpu::Buffer> {
-        match binding {
-            Binding::Read(id) | Binding::Write(id) => {
-                self.slots.get(plan.slot_of.get(*id).copied().flatten()?)
-            }
-            Binding::Scratch { slot, .. } | Binding::ReadScratch(slot) => self.scratch.get(*slot),
-            Binding::Fed(input) => self.fed.get(*input)?.as_ref(),
-            Binding::Keys => Some(&self.keys),
-            Binding::Bins => Some(&self.bins),
-            Binding::Constant(_) => None,
-        }
-    }
-}
-
-/// The constant operands that are already on the device.
-type Constants = HashMap<TensorId, wgpu::Buffer>;
-
-/// A launch that is compiled, with its constants uploaded: all that does not depend on the batch.
-struct Loaded {
-    launch: Launch,
-    pipeline: Pipeline,
-    /// For each binding, its buffer if it is constant.
-    constants: Vec<Option<wgpu::Buffer>>,
-    part: usize,
-}
-
-impl Loaded {
-    fn new(
-        gpu: &Gpu,
-        program: &Program,
-        launch: Launch,
-        part: usize,
-        before: Option<&Loaded>,
-        known: &mut Constants,
-    ) -> Result<Loaded, DeviceError> {
-        let writable = |b: &Binding| {
-            matches!(
-                b,
-                Binding::Write(_) | Binding::Scratch { .. } | Binding::Keys | Binding::Bins
-            )
-        };
-        let writable = launch.bindings.iter().map(writable).collect();
-        let pipeline = gpu.pipeline(launch.shader, &launch.defines, &launch.constants, writable)?;
-        let mut constants = Vec::with_capacity(launch.bindings.len());
-        for (i, binding) in launch.bindings.iter().enumerate() {
-            // A long LSTM takes several launches with the same weights.
-            let shared = before.filter(|l| l.launch.bindings.get(i) == Some(binding));
-            constants.push(match binding {
-                Binding::Constant(bytes) => match shared {
-                    Some(before) => before.constants[i].clone(),
-                    None => Some(gpu.upload(launch.shader, bytes)?),
-                },
-                Binding::Read(id) => operand(gpu, program, *id, known)?,
-                _ => None,
-            });
-        }
-        Ok(Loaded {
-            launch,
-            pipeline,
-            constants,
-            part,
-        })
-    }
-
-    fn bind(self, gpu: &Gpu, plan: &Plan, buffers: &Buffers) -> Result<Dispatch, DeviceError> {
-        let name = self.launch.shader;
-        let mut bound = vec![&buffers.run];
-        for (binding, constant) in self.launch.bindings.iter().zip(&self.constants) {
-            let buffer = constant.as_ref().or_else(|| buffers.of(plan, binding));
-            bound.push(
-                buffer.ok_or_else(|| gpu.failed(format!("{name}: {binding:?} has no buffer")))?,
-            );
-        }
-        let entries: Vec<_> = bound
-            .iter()
-            .enumerate()
-            .map(|(i, buffer)| wgpu::BindGroupEntry {
-                binding: i as u32,
-                resource: buffer.as_entire_binding(),
-            })
-            .collect();
-        let bindings = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(name),
-            layout: &self.pipeline.layout,
-            entries: &entries,
-        });
-        gpu.check()?;
-        Ok(Dispatch {
-            pipeline: self.pipeline.compute,
-            bindings,
-            workgroups: self.launch.workgroups,
-            part: self.part,
-        })
-    }
-}
-
-/// The buffer of a constant tensor, uploaded at its first use; `None` for a tensor that is computed.
-fn operand(
-    gpu: &Gpu,
-    program: &Program,
-    id: TensorId,
-    known: &mut Constants,
-) -> Result<Option<wgpu::Buffer>, DeviceError> {
-    let Some(values) = &program.graph.tensors[id].constant else {
-        return Ok(None);
-    };
-    if let Some(buffer) = known.get(&id) {
-        return Ok(Some(buffer.clone()));
-    }
-    let buffer = gpu.upload("a constant operand", values.bytes())?;
-    known.insert(id, buffer.clone());
-    Ok(Some(buffer))
 }
 
 /// Takes the padding out again.
@@ -560,11 +357,8 @@ mod tests {
     use super::*;
     use crate::graph::{Activation, Graph, Node, Op, Tensor};
 
-    #[test]
-    fn counts_carry_into_their_second_word() {
-        let Some(gpu) = crate::gpu::tests::gpu() else {
-            return;
-        };
+    /// A tensor added to itself.
+    fn sum() -> Program {
         let tensor = || Tensor {
             name: "t".into(),
             shape: vec![4],
@@ -589,7 +383,45 @@ mod tests {
             inputs: vec![0],
             outputs: vec![1],
         };
-        let program = crate::kernel::prepare(graph).unwrap();
+        crate::kernel::prepare(graph).unwrap()
+    }
+
+    /// A range costs nothing where the kernel gathers it, a histogram one more reading.
+    #[test]
+    fn statistics_read_no_tensor_without_need() {
+        let program = sum();
+        let launches = |statistics| {
+            let config = SessionConfig {
+                batch: None,
+                keep: Keep::Nothing,
+                statistics,
+                profile: false,
+                feeds: vec![Feed::Direct],
+            };
+            let mut ranges = Ranges::new(statistics >= Statistics::Histograms);
+            let stages = stages(Paths::default(), &program, &config, &mut ranges);
+            let names = |stage: Vec<Launch>| stage.iter().map(|l| l.shader).collect::<Vec<_>>();
+            stages.into_iter().map(names).collect::<Vec<_>>()
+        };
+        let nothing: [&str; 0] = [];
+        assert_eq!(launches(Statistics::Nothing), [&nothing[..], &["f32/add"]]);
+        assert_eq!(
+            launches(Statistics::Ranges),
+            [["stats/min_max"], ["f32/add"]]
+        );
+        let histogram = ["stats/rebin", "stats/histogram"];
+        assert_eq!(
+            launches(Statistics::Histograms),
+            [["stats/min_max"], ["f32/add"]].map(|first| [&first[..], &histogram].concat())
+        );
+    }
+
+    #[test]
+    fn counts_carry_into_their_second_word() {
+        let Some(gpu) = crate::gpu::tests::gpu() else {
+            return;
+        };
+        let program = sum();
         let config = SessionConfig {
             batch: Some(10),
             keep: Keep::Nothing,

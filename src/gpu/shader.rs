@@ -44,6 +44,7 @@ const SHARED: &[Source] = &[
     embed!("shared/bins"),
     embed!("shared/bounds"),
     embed!("shared/order_key"),
+    embed!("shared/range"),
     embed!("shared/broadcast"),
     embed!("shared/reduce"),
     embed!("shared/window"),
@@ -197,6 +198,7 @@ mod tests {
         for (name, defines) in variants() {
             let text = source(name, &defines).unwrap();
             let matrix = name.ends_with("_matrix");
+            let subgroups = defines.contains(&("SUBGROUPS", 1));
             let module = naga::front::wgsl::parse_str(&text)
                 .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&text)));
             assert_eq!(
@@ -209,6 +211,9 @@ mod tests {
                 "{name} has one entry point `main`"
             );
             let mut capabilities = naga::valid::Capabilities::default();
+            if subgroups {
+                capabilities |= naga::valid::Capabilities::SUBGROUP;
+            }
             if matrix {
                 capabilities |= naga::valid::Capabilities::SHADER_FLOAT16
                     | naga::valid::Capabilities::COOPERATIVE_MATRIX
@@ -241,7 +246,27 @@ mod tests {
     const OUTPUTS: [&str; 2] = ["OUTPUT_QUADS", "OUTPUT_SCALARS"];
 
     /// Every kernel with every set of definitions that a launch may come with.
+    /// Of every shader, the ways it can be compiled; those that gather ranges with and without that, and in both ways.
     fn variants() -> Vec<(&'static str, Vec<Define>)> {
+        let mut all = Vec::new();
+        for (name, defines) in shapes() {
+            let text = find(KERNELS.iter().copied().flatten(), name).unwrap();
+            let always = ["stats/min_max", "stats/rebin"].contains(&name);
+            let never = !always && !text.contains("shared/range") && !text.contains("_f32");
+            if !always {
+                all.push((name, defines.clone()));
+            }
+            if !never {
+                for reduction in ["SUBGROUPS", "NO_SUBGROUPS"] {
+                    let more = vec![("RANGE", 9), (reduction, 1)];
+                    all.push((name, [defines.clone(), more].concat()));
+                }
+            }
+        }
+        all
+    }
+
+    fn shapes() -> Vec<(&'static str, Vec<Define>)> {
         let mut all = Vec::new();
         for (name, _) in KERNELS.iter().copied().flatten() {
             match *name {

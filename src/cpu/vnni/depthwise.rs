@@ -10,7 +10,7 @@
 //! order of [`channel_of`]; the saturating packs at the end bring them back.
 
 use super::scale::{Channel, LANES, Scale, start};
-use crate::cpu::scratch::Line;
+use crate::cpu::memory::Line;
 use crate::kernel::{ConvI8, ConvShape};
 use std::arch::x86_64::{
     __m512i, _mm512_dpbusd_epi32, _mm512_max_epi8, _mm512_min_epi8, _mm512_packs_epi16,
