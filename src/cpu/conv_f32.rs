@@ -1,6 +1,7 @@
 //! Float CONV_2D and DEPTHWISE_CONV_2D. Input NHWC, output NHWC, samples outermost.
 
 use super::conv::{depthwise, groups, input_len, is_pointwise, output_len, tap};
+use super::memory::Scratch;
 use super::product::{BLOCK, PADDING, Packed, Start, load, store, within};
 use super::simd::arch;
 use crate::kernel::{ConvF32, ConvShape};
@@ -14,6 +15,7 @@ const IN_PLACE: u32 = 8;
 #[derive(Debug)]
 pub struct Conv {
     groups: Vec<Packed>,
+    frame: Option<Frame>,
 }
 
 impl Conv {
@@ -21,23 +23,46 @@ impl Conv {
     pub fn new(k: &ConvF32) -> Self {
         let s = &k.shape;
         let (depth, per_group) = (s.depth(), s.group_out as usize);
-        let taps = if in_place(s) { taps(s) } else { 1 };
+        let frame = Frame::new(s);
+        let taps = match (in_place(s), &frame) {
+            (true, _) => taps(s),
+            (false, Some(_)) => s.k_h as usize,
+            (false, None) => 1,
+        };
         let weights = k.weights.chunks_exact(per_group * depth);
         Self {
             groups: weights
                 .zip(k.bias.chunks_exact(per_group))
                 .map(|(w, bias)| Packed::new(w, taps, bias))
                 .collect(),
+            frame,
         }
     }
 
     /// Runs all samples in `x`.
-    pub fn run(&self, k: &ConvF32, x: &[f32], y: &mut [f32]) {
+    pub fn run(&self, k: &ConvF32, x: &[f32], y: &mut [f32], scratch: &mut Scratch) {
         let s = &k.shape;
         if is_pointwise(s) {
             return self.groups[0].rows(x, y, k.bounds);
         }
         let out_c = s.out_c as usize;
+        if let Some(frame) = &self.frame {
+            let pixels = (s.out_h * s.out_w) as usize;
+            let mut places = Vec::with_capacity(BLOCK * s.k_h as usize);
+            let images = x.chunks_exact((s.in_h * s.in_w * s.in_c) as usize);
+            for (x, y) in images.zip(y.chunks_exact_mut(pixels * out_c)) {
+                let from = frame.fill(s, x, &mut scratch.padded);
+                for (block, y) in y.chunks_mut(BLOCK * out_c).enumerate() {
+                    frame.place(
+                        s,
+                        block * BLOCK..block * BLOCK + y.len() / out_c,
+                        &mut places,
+                    );
+                    self.groups[0].block(from, &places, y, out_c, Start::Bias, k.bounds);
+                }
+            }
+            return;
+        }
         let (mut places, mut rows) = (Vec::new(), Vec::new());
         for (block, y) in y.chunks_mut(BLOCK * out_c).enumerate() {
             let pixels = block * BLOCK..block * BLOCK + y.len() / out_c;
@@ -65,6 +90,60 @@ fn taps(s: &ConvShape) -> usize {
 
 fn in_place(s: &ConvShape) -> bool {
     s.group_in >= IN_PLACE || taps(s) == 1
+}
+
+/// A copy of an image of few channels with its padding around it, in which the taps of a row of the filter lie together.
+#[derive(Debug)]
+struct Frame {
+    rows: usize,
+    columns: usize,
+}
+
+impl Frame {
+    /// `None` where taps are read in place, lie apart, or the padding is large.
+    fn new(s: &ConvShape) -> Option<Frame> {
+        if in_place(s) || s.dilation_w != 1 || s.group_in != s.in_c {
+            return None;
+        }
+        let reach = |out: u32, stride: u32, k: u32, dilation: u32| {
+            (out as usize).saturating_sub(1) * stride as usize
+                + (k as usize - 1) * dilation as usize
+                + 1
+        };
+        let rows = reach(s.out_h, s.stride_h, s.k_h, s.dilation_h);
+        let columns = reach(s.out_w, s.stride_w, s.k_w, 1);
+        let image = s.in_h as usize * s.in_w as usize;
+        (rows.checked_mul(columns)? <= 4 * image + 65_536).then_some(Frame { rows, columns })
+    }
+
+    /// Copies an image.
+    fn fill<'a>(&self, s: &ConvShape, x: &[f32], padded: &'a mut Vec<f32>) -> &'a [f32] {
+        let channels = s.in_c as usize;
+        let (top, left) = (s.pad_top as usize, s.pad_left as usize * channels);
+        let width = self.columns * channels;
+        padded.clear();
+        padded.resize(self.rows * width, 0.0);
+        let rows = padded.chunks_exact_mut(width).skip(top);
+        for (to, from) in rows.zip(x.chunks_exact(s.in_w as usize * channels)) {
+            // Strides may leave the last columns out.
+            let n = from.len().min(width.saturating_sub(left));
+            to[left..left + n].copy_from_slice(&from[..n]);
+        }
+        padded
+    }
+
+    /// Where each row of the filter begins, for some output pixels.
+    fn place(&self, s: &ConvShape, pixels: Range<usize>, places: &mut Vec<usize>) {
+        places.clear();
+        for pixel in pixels {
+            let (y, x) = (pixel / s.out_w as usize, pixel % s.out_w as usize);
+            for ky in 0..s.k_h {
+                let row = y * s.stride_h as usize + (ky * s.dilation_h) as usize;
+                let column = x * s.stride_w as usize;
+                places.push((row * self.columns + column) * s.in_c as usize);
+            }
+        }
+    }
 }
 
 /// Where the taps of output pixels, counted over all samples, begin in the input.
@@ -159,6 +238,7 @@ impl WithSimd for Depthwise<'_> {
                 out_y,
                 y,
                 taps: &mut taps,
+                inside: None,
             };
             let (mut from, width) = (0, s.out_w as usize);
             while from + PIXELS <= width {
@@ -193,15 +273,37 @@ struct Line<'a, S> {
     out_y: usize,
     y: &'a mut [f32],
     taps: &'a mut Vec<Tap>,
+    /// The column that `taps` were found for, if none of them reads padding there.
+    inside: Option<usize>,
 }
 
 impl<S: Simd> Line<'_, S> {
     /// P pixels from column `at`.
     #[inline(always)]
     fn pixels<const P: usize>(&mut self, at: usize) {
+        let s = &self.k.shape;
+        let first = (at as u32 * s.stride_w).checked_sub(s.pad_left);
+        let reach = (P as u32 - 1) * s.stride_w + (s.k_w - 1) * s.dilation_w;
+        if let (Some(from), Some(first)) = (self.inside, first)
+            && first + reach < s.in_w
+        {
+            // The same taps, further to the right or to the left.
+            let step = s.stride_w as usize * s.out_c as usize;
+            let distance = (at * step).wrapping_sub(from * step);
+            for tap in self.taps.iter_mut() {
+                tap.input = tap.input.wrapping_add(distance);
+                tap.inside = (1 << P) - 1;
+            }
+            self.inside = Some(at);
+            return self.all_channels::<P, false>(at);
+        }
         if self.find_taps(at, P) {
+            self.inside = None;
             self.all_channels::<P, true>(at);
         } else {
+            // Where a whole column of the filter lies in the padding, others have more taps.
+            let whole = first.is_some_and(|first| first + reach < s.in_w);
+            self.inside = whole.then_some(at);
             self.all_channels::<P, false>(at);
         }
     }

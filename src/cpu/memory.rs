@@ -1,5 +1,6 @@
 //! Memory of a thread that is used again, whatever it held: fresh memory costs page faults and zeros.
 
+use super::statistics::Tables;
 use crate::num::Values;
 
 /// A line of the cache.
@@ -11,6 +12,8 @@ pub struct Line(pub [u8; 64]);
 /// What kernels need beside their operands.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    /// A float image with its padding.
+    pub padded: Vec<f32>,
     /// Inputs of a product on float units.
     pub floats: Vec<f32>,
     /// Its sums.
@@ -38,9 +41,20 @@ pub struct Memory {
     pub bytes: Pool<i8>,
     /// For kernels.
     pub scratch: Scratch,
+    /// For histograms.
+    pub tables: Tables,
 }
 
 impl Memory {
+    /// Keeps the memory of a dead tensor.
+    pub fn give(&mut self, values: Option<Values>) {
+        match values {
+            Some(Values::F32(v)) => self.floats.give(v),
+            Some(Values::I8(v)) => self.bytes.give(v),
+            _ => {}
+        }
+    }
+
     /// A new float tensor of `n` elements.
     pub fn new_f32(&mut self, n: usize, fill: impl FnOnce(&mut [f32], &mut Scratch)) -> Values {
         let mut y = self.floats.take(n);

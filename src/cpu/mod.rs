@@ -6,6 +6,7 @@
 //! activations stay in its cache and no thread waits for another.
 
 mod add;
+mod chunk;
 mod conv;
 mod conv_f32;
 mod conv_i8;

@@ -1,5 +1,6 @@
 //! A program loaded on the CPU.
 
+use super::chunk::{Chunk, TOGETHER, append, cut, per_sample, slice, truncate};
 use super::conv_f32::{self, Conv};
 use super::conv_i8::{self, FastConvI8, FastDepthwiseI8};
 use super::fully_connected::{self, FastFullyConnectedI8};
@@ -15,6 +16,7 @@ use crate::kernel::{
 };
 use crate::num::{DType, Histogram, Values};
 use rayon::prelude::*;
+use std::ops::Range as Steps;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -55,6 +57,9 @@ pub(super) struct CpuSession<'a> {
     profile: Option<Vec<AtomicU64>>,
     /// Samples of one chunk.
     chunk: usize,
+    /// Samples of it that go together through the steps before `cut`.
+    block: usize,
+    cut: usize,
     /// Chunks computed at once.
     threads: usize,
     batch: usize,
@@ -124,9 +129,15 @@ impl<'a> CpuSession<'a> {
         // Large samples on many threads: fewer of them at once.
         let threads = rayon::current_num_threads().min((TOTAL_BYTES / bytes.max(1)).max(1));
         let fits = (CHUNK_BYTES / bytes.max(1)).clamp(1, CHUNK_SAMPLES);
+        let cut = match config.keep {
+            Keep::All => None,
+            Keep::Nothing | Keep::Outputs if fits >= TOGETHER => None,
+            Keep::Nothing | Keep::Outputs => cut(program),
+        };
+        let most = cut.map_or(fits, |_| TOGETHER);
         let chunk = config
             .batch
-            .map_or(fits, |b| b.div_ceil(threads).clamp(1, fits));
+            .map_or(most, |b| b.div_ceil(threads).clamp(1, most));
         Ok(Self {
             program,
             feeds: config.feeds.clone(),
@@ -139,6 +150,8 @@ impl<'a> CpuSession<'a> {
                 (0..places).map(|_| AtomicU64::new(0)).collect()
             }),
             chunk,
+            block: fits,
+            cut: cut.unwrap_or(0),
             threads,
             batch: config.batch.unwrap_or(chunk * threads).max(1),
             memory: Mutex::new(Vec::new()),
@@ -153,13 +166,39 @@ impl<'a> CpuSession<'a> {
     /// Takes samples `first..first + samples` through the graph.
     fn chunk(&self, first: usize, samples: usize, inputs: &[Values]) -> Chunk {
         let graph = &self.program.graph;
-        let clock = self.clock();
         let memory = self.memory().pop().unwrap_or_default();
-        let mut chunk = Chunk {
-            tables: Tables::new(),
-            values: graph.tensors.iter().map(|_| None).collect(),
-            memory,
-        };
+        let mut chunk = Chunk::new(graph.tensors.len(), memory);
+        for at in (0..samples).step_by(self.block) {
+            let n = self.block.min(samples - at);
+            let alone = n == samples;
+            let mut part = if alone {
+                std::mem::take(&mut chunk)
+            } else {
+                // What was gathered and what is free goes along.
+                Chunk::new(graph.tensors.len(), std::mem::take(&mut chunk.memory))
+            };
+            self.feed(first + at, n, inputs, &mut part);
+            self.steps(0..self.cut, n, &mut part);
+            if alone {
+                chunk = part;
+            } else {
+                chunk.join(part, |id| n * graph.elements(id));
+            }
+        }
+        self.steps(self.cut..self.program.steps.len(), samples, &mut chunk);
+        self.memory().push(std::mem::take(&mut chunk.memory));
+        for (id, value) in chunk.values.iter_mut().enumerate() {
+            value
+                .iter_mut()
+                .for_each(|v| truncate(v, samples * graph.elements(id)));
+        }
+        chunk
+    }
+
+    /// Makes the inputs of samples from `first` on.
+    fn feed(&self, first: usize, samples: usize, inputs: &[Values], chunk: &mut Chunk) {
+        let graph = &self.program.graph;
+        let clock = self.clock();
         for ((&id, feed), values) in graph.inputs.iter().zip(&self.feeds).zip(inputs) {
             let n = graph.elements(id);
             let value = match (feed, values) {
@@ -174,37 +213,27 @@ impl<'a> CpuSession<'a> {
                 _ => slice(values, first * n, samples * n),
             };
             chunk.values[id] = Some(value);
-            self.see_tensor(id, samples, &mut chunk);
+            self.see_tensor(id, samples, chunk);
         }
         self.took(0, clock);
-        for (i, step) in self.program.steps.iter().enumerate() {
+    }
+
+    /// Runs some steps and frees what they used last.
+    fn steps(&self, steps: Steps<usize>, samples: usize, chunk: &mut Chunk) {
+        for i in steps {
+            let step = &self.program.steps[i];
             let clock = self.clock();
-            self.step(i, step, samples, &mut chunk);
+            self.step(i, step, samples, chunk);
             self.took(1 + 2 * i, clock);
             let clock = self.clock();
-            self.see_tensor(step.outputs[0], samples, &mut chunk);
+            self.see_tensor(step.outputs[0], samples, chunk);
             self.took(2 + 2 * i, clock);
             for &id in step.inputs.iter().chain(&step.outputs) {
-                if self.last_use[id] != i || self.kept[id] {
-                    continue;
-                }
-                match chunk.values[id].take() {
-                    Some(Values::F32(v)) => chunk.memory.floats.give(v),
-                    Some(Values::I8(v)) => chunk.memory.bytes.give(v),
-                    _ => {}
+                if self.last_use[id] == i && !self.kept[id] {
+                    chunk.memory.give(chunk.values[id].take());
                 }
             }
         }
-        self.memory().push(std::mem::take(&mut chunk.memory));
-        for (id, value) in chunk.values.iter_mut().enumerate() {
-            let n = samples * graph.elements(id);
-            match value {
-                Some(Values::F32(v)) => v.truncate(n),
-                Some(Values::I8(v)) => v.truncate(n),
-                _ => {}
-            }
-        }
-        chunk
     }
 
     fn step(&self, i: usize, step: &Step, samples: usize, chunk: &mut Chunk) {
@@ -228,9 +257,9 @@ impl<'a> CpuSession<'a> {
             let f32s = |i: usize| &f32s(x(i))[..len(i)];
             let i8s = |i: usize| &i8s(x(i))[..len(i)];
             match (&step.kernel, &self.fast[i]) {
-                (Kernel::ConvF32(k), Fast::ConvF32(conv)) => {
-                    chunk.memory.new_f32(n, |y, _| conv.run(k, f32s(0), y))
-                }
+                (Kernel::ConvF32(k), Fast::ConvF32(conv)) => chunk
+                    .memory
+                    .new_f32(n, |y, scratch| conv.run(k, f32s(0), y, scratch)),
                 (Kernel::ConvI8(k), Fast::Conv(fast)) => chunk.memory.new_i8(n, |y, scratch| {
                     fast.run(k, i8s(0), y, scratch);
                 }),
@@ -272,10 +301,10 @@ impl<'a> CpuSession<'a> {
                     // The ranges of the states are those of all steps.
                     let cells = step.outputs[2];
                     lstm.run(k, f32s(0), &mut out, &mut projected[..4 * n], |cell| {
-                        self.see(cells, cell, &mut chunk.tables);
+                        self.see(cells, cell, &mut chunk.memory.tables);
                     });
                     chunk.memory.floats.give(projected);
-                    self.see(step.outputs[1], &y[..n], &mut chunk.tables);
+                    self.see(step.outputs[1], &y[..n], &mut chunk.memory.tables);
                     chunk.values[step.outputs[1]] = Some(Values::F32(hidden));
                     chunk.values[step.outputs[2]] = Some(Values::F32(cell));
                     Values::F32(y)
@@ -359,7 +388,7 @@ impl<'a> CpuSession<'a> {
     fn see_tensor(&self, id: TensorId, samples: usize, chunk: &mut Chunk) {
         if let Some(Values::F32(values)) = &chunk.values[id] {
             let n = samples * self.program.graph.elements(id);
-            self.see(id, &values[..n], &mut chunk.tables);
+            self.see(id, &values[..n], &mut chunk.memory.tables);
         }
     }
 
@@ -383,14 +412,6 @@ impl<'a> CpuSession<'a> {
     }
 }
 
-/// The values of one chunk of samples.
-struct Chunk {
-    /// By tensor; float and int8 ones may be longer than the tensor.
-    values: Vec<Option<Values>>,
-    tables: Tables,
-    memory: Memory,
-}
-
 /// Whether a zero point is a value of its type: the fast kernels pad with it and subtract it in 16 bits.
 fn is_i8(zero_point: i32) -> bool {
     i8::try_from(zero_point).is_ok()
@@ -407,44 +428,6 @@ fn i8s(values: &Values) -> &[i8] {
     match values {
         Values::I8(v) => v,
         _ => unreachable!("kernel::prepare checked the types"),
-    }
-}
-
-/// A part of an array.
-fn slice(values: &Values, from: usize, len: usize) -> Values {
-    match values {
-        Values::F32(v) => Values::F32(v[from..from + len].to_vec()),
-        Values::I8(v) => Values::I8(v[from..from + len].to_vec()),
-        Values::U8(v) => Values::U8(v[from..from + len].to_vec()),
-        Values::I16(v) => Values::I16(v[from..from + len].to_vec()),
-        Values::U16(v) => Values::U16(v[from..from + len].to_vec()),
-        Values::I32(v) => Values::I32(v[from..from + len].to_vec()),
-        Values::U32(v) => Values::U32(v[from..from + len].to_vec()),
-        Values::I64(v) => Values::I64(v[from..from + len].to_vec()),
-    }
-}
-
-/// The operand for every sample: a constant is repeated.
-fn per_sample(values: &Values, samples: usize, constant: bool) -> Values {
-    if !constant {
-        return values.clone();
-    }
-    let mut all = values.clone();
-    (1..samples).for_each(|_| append(&mut all, values.clone()));
-    all
-}
-
-fn append(to: &mut Values, from: Values) {
-    match (to, from) {
-        (Values::F32(a), Values::F32(b)) => a.extend(b),
-        (Values::I8(a), Values::I8(b)) => a.extend(b),
-        (Values::U8(a), Values::U8(b)) => a.extend(b),
-        (Values::I16(a), Values::I16(b)) => a.extend(b),
-        (Values::U16(a), Values::U16(b)) => a.extend(b),
-        (Values::I32(a), Values::I32(b)) => a.extend(b),
-        (Values::U32(a), Values::U32(b)) => a.extend(b),
-        (Values::I64(a), Values::I64(b)) => a.extend(b),
-        _ => unreachable!("one tensor has one type"),
     }
 }
 

@@ -33,8 +33,8 @@ pub(super) struct Gathered {
 /// Room for counting, one for each chunk in work.
 pub(super) struct Tables(Vec<[u32; BINS]>);
 
-impl Tables {
-    pub fn new() -> Tables {
+impl Default for Tables {
+    fn default() -> Tables {
         Tables(vec![[0; BINS]; TABLES])
     }
 }
@@ -281,7 +281,7 @@ mod tests {
 
     fn gather(parts: &[Vec<f32>]) -> Histogram {
         let gathered = Gathered::new(Statistics::Histograms, 1);
-        let mut tables = Tables::new();
+        let mut tables = Tables::default();
         for part in parts {
             gathered.see(0, part, range_of(part), &mut tables);
         }

@@ -197,7 +197,9 @@ impl Frame {
     /// `None` if padding makes it much larger than input and output.
     fn new(s: &ConvShape) -> Option<Frame> {
         let reach = |out: u32, stride: u32, k: u32, dilation: u32| {
-            (out as usize - 1) * stride as usize + (k as usize - 1) * dilation as usize + 1
+            (out as usize).saturating_sub(1) * stride as usize
+                + (k as usize - 1) * dilation as usize
+                + 1
         };
         let rows = reach(s.out_h, s.stride_h, s.k_h, s.dilation_h);
         let stride = s.stride_w as usize;
