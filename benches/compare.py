@@ -111,10 +111,10 @@ def jobs(a, folder):
         if find_spec("litert_quantizer"):
             rows.append(Job("calibrate", "litert-quantizer", peer("quantizer_package")))
             rows.append(Job("calibrate", "litert-quantizer, profiler", peer("quantizer_package", extra=["--profiler"])))
-    rows.append(zeropoint("float", "run", "run", a.model, "-o", f"{folder}/float.npz"))
+    rows.append(zeropoint("float", "run", "run", a.model, "--json", "-o", f"{folder}/float.npz"))
     if a.device == "cpu":
         rows.append(Job("float", "LiteRT XNNPACK", peer("litert_forward")))
-    rows.append(zeropoint("int8", "run", "run", int8, "-o", f"{folder}/int8.npz"))
+    rows.append(zeropoint("int8", "run", "run", int8, "--json", "-o", f"{folder}/int8.npz"))
     if a.device == "cpu":
         rows.append(Job("int8", "LiteRT XNNPACK", peer("litert_forward", model=int8)))
     elif find_spec("torch"):

@@ -186,8 +186,11 @@ fn quantize_verify_evaluate_run_inspect() {
     assert_eq!(arrays["output_0"].shape, [3, 7]);
     let tensors = arrays.keys().filter(|k| k.starts_with("tensor_")).count();
     assert!(tensors > 10, "{tensors}");
-    cpu(&run).ok();
+    let report = cpu(&[&run[..], &["--json"]].concat()).json();
     assert_eq!(support::read_npz(Path::new(&out)).len(), 1);
+    assert_eq!(report["samples"], 3);
+    assert!(report["device"].as_str().unwrap().contains("CPU"));
+    assert!(report["seconds"].as_f64().unwrap() > 0.0);
 
     let report = zp(&["inspect", &int8, "--json"]).json();
     assert!(

@@ -4,6 +4,7 @@ use super::target::{DataArguments, DeviceArguments, load};
 use super::{Failure, output, progress};
 use clap::Args;
 use std::path::PathBuf;
+use std::time::Instant;
 use zeropoint::data::NpzWriter;
 use zeropoint::kernel::{Keep, SessionConfig, Statistics};
 use zeropoint::stream;
@@ -23,6 +24,20 @@ pub struct Arguments {
     all_tensors: bool,
     #[command(flatten)]
     device: DeviceArguments,
+    /// Print a report for machines: device, samples, and seconds from the loading of the device to the last output
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a run took.
+#[derive(serde::Serialize)]
+struct Report {
+    /// Device and how it computes.
+    device: String,
+    /// Samples that ran.
+    samples: usize,
+    /// From the loading of the device to the last output.
+    seconds: f64,
 }
 
 /// Runs the command.
@@ -44,6 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         profile: false,
         feeds: feeds.clone(),
     };
+    let start = Instant::now();
     let mut session = device.session(&program, &config)?;
     let mut writer = NpzWriter::create(&arguments.output)?;
     let mut tensors = if arguments.all_tensors {
@@ -82,11 +98,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     })?;
     bar.finish_and_clear();
     writer.finish()?;
+    let seconds = start.elapsed().as_secs_f64();
     output::note(&format!(
         "{} samples on {} -> {}",
         data.len(),
         device.name(),
         arguments.output.display()
     ));
+    if arguments.json {
+        return output::print_json(&Report {
+            device: device.name(),
+            samples: data.len(),
+            seconds,
+        });
+    }
     Ok(())
 }
