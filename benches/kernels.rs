@@ -1,7 +1,7 @@
 //! Operators alone, on every device that is there: GFLOP/s, GB/s and the share of the roofline measured in the same run,
 //! written to `target/bench/kernels.md`.
 //!
-//! The shapes are those of EfficientNet-Lite0 and DeepConvLSTM. Times are the device's own: of the threads on the CPU,
+//! The shapes are some of EfficientNet-Lite0's. Times are the device's own: of the threads on the CPU,
 //! by timestamps on a GPU. A software rasterizer is left out, as is a GPU without timestamps.
 
 use criterion::{BenchmarkId, Criterion, Throughput};

@@ -137,14 +137,15 @@ impl DeviceArguments {
             _ => None,
         };
         let checks = self.checked_shaders.then_some("--checked-shaders");
-        if let (Choice::Cpu, Some(option)) = (self.device, matrix_units.or(checks)) {
+        let gpu_only = matrix_units.or(checks);
+        if let (Choice::Cpu, Some(option)) = (self.device, gpu_only) {
             return Err(Failure::Input(format!(
                 "{option} is for a GPU, but --device cpu asks for the CPU"
             )));
         }
         let open = || Gpu::open_with(&self.gpu_options());
         match (self.device, &self.adapter) {
-            (Choice::Auto, None) if matrix_units.is_some() => Ok(Some(open()?)),
+            (Choice::Auto, None) if gpu_only.is_some() => Ok(Some(open()?)),
             (Choice::Cpu, Some(name)) => Err(Failure::Input(format!(
                 "--adapter {name} names a GPU, but --device cpu asks for the CPU"
             ))),

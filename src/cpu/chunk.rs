@@ -78,9 +78,9 @@ pub fn slice(values: &Values, from: usize, len: usize) -> Values {
 }
 
 /// The operand for every sample: a constant is repeated.
-pub fn per_sample(values: &Values, samples: usize, constant: bool) -> Values {
+pub fn per_sample(values: Values, samples: usize, constant: bool) -> Values {
     if !constant {
-        return values.clone();
+        return values;
     }
     let mut all = values.clone();
     (1..samples).for_each(|_| append(&mut all, values.clone()));

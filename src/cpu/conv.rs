@@ -8,6 +8,11 @@ pub fn tap(out: usize, stride: u32, k: u32, dilation: u32, pad: u32, size: u32) 
     (at < size as usize).then_some(at)
 }
 
+/// Input positions from the first tap of the first output to the last tap of the last, both included.
+pub fn reach(outputs: usize, stride: u32, k: u32, dilation: u32) -> usize {
+    outputs.saturating_sub(1) * stride as usize + (k as usize - 1) * dilation as usize + 1
+}
+
 /// Whether the input itself is the matrix: 1×1, stride 1, one group.
 pub fn is_pointwise(s: &ConvShape) -> bool {
     s.k_h == 1 && s.k_w == 1 && s.stride_h == 1 && s.stride_w == 1 && s.group_in == s.in_c

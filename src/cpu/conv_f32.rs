@@ -1,6 +1,6 @@
 //! Float CONV_2D and DEPTHWISE_CONV_2D. Input NHWC, output NHWC, samples outermost.
 
-use super::conv::{depthwise, groups, input_len, is_pointwise, output_len, tap};
+use super::conv::{depthwise, groups, input_len, is_pointwise, output_len, reach, tap};
 use super::memory::Scratch;
 use super::product::{BLOCK, PADDING, Packed, Start, load, store, within};
 use super::simd::arch;
@@ -105,13 +105,8 @@ impl Frame {
         if in_place(s) || s.dilation_w != 1 || s.group_in != s.in_c {
             return None;
         }
-        let reach = |out: u32, stride: u32, k: u32, dilation: u32| {
-            (out as usize).saturating_sub(1) * stride as usize
-                + (k as usize - 1) * dilation as usize
-                + 1
-        };
-        let rows = reach(s.out_h, s.stride_h, s.k_h, s.dilation_h);
-        let columns = reach(s.out_w, s.stride_w, s.k_w, 1);
+        let rows = reach(s.out_h as usize, s.stride_h, s.k_h, s.dilation_h);
+        let columns = reach(s.out_w as usize, s.stride_w, s.k_w, 1);
         let image = s.in_h as usize * s.in_w as usize;
         (rows.checked_mul(columns)? <= 4 * image + 65_536).then_some(Frame { rows, columns })
     }
@@ -282,11 +277,11 @@ impl<S: Simd> Line<'_, S> {
     #[inline(always)]
     fn pixels<const P: usize>(&mut self, at: usize) {
         let s = &self.k.shape;
-        let first = (at as u32 * s.stride_w).checked_sub(s.pad_left);
-        let reach = (P as u32 - 1) * s.stride_w + (s.k_w - 1) * s.dilation_w;
-        if let (Some(from), Some(first)) = (self.inside, first)
-            && first + reach < s.in_w
-        {
+        let first = (at * s.stride_w as usize).checked_sub(s.pad_left as usize);
+        let end = first.map(|first| first + reach(P, s.stride_w, s.k_w, s.dilation_w));
+        // Whether no tap of any of these pixels lies beside the image.
+        let whole = end.is_some_and(|end| end <= s.in_w as usize);
+        if let (Some(from), true) = (self.inside, whole) {
             // The same taps, further to the right or to the left.
             let step = s.stride_w as usize * s.out_c as usize;
             let distance = (at * step).wrapping_sub(from * step);
@@ -302,7 +297,6 @@ impl<S: Simd> Line<'_, S> {
             self.all_channels::<P, true>(at);
         } else {
             // Where a whole column of the filter lies in the padding, others have more taps.
-            let whole = first.is_some_and(|first| first + reach < s.in_w);
             self.inside = whole.then_some(at);
             self.all_channels::<P, false>(at);
         }

@@ -349,9 +349,9 @@ impl<'a> CpuSession<'a> {
                 (Kernel::MeanI8(k), _) => chunk.memory.new_i8(n, |y, _| {
                     mean::i8(k, samples, i8s(0), y);
                 }),
-                (Kernel::Copy, _) => per_sample(&slice(x(0), 0, len(0)), samples, constant(0)),
+                (Kernel::Copy, _) => per_sample(slice(x(0), 0, len(0)), samples, constant(0)),
                 (Kernel::Gather(k), _) => {
-                    let x = per_sample(&slice(x(0), 0, len(0)), samples, constant(0));
+                    let x = per_sample(slice(x(0), 0, len(0)), samples, constant(0));
                     match x {
                         Values::F32(v) => Values::F32(strided_slice::gather(k, samples, &v)),
                         Values::I8(v) => Values::I8(strided_slice::gather(k, samples, &v)),

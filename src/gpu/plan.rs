@@ -268,6 +268,7 @@ mod tests {
             // No more buffers than tensors that live together, none larger than the largest tensor.
             let most = (0..stages.len()).map(|stage| (0..sizes.len()).filter(|&id| alive(id, stage)).count());
             prop_assert_eq!(plan.slots.len(), most.max().unwrap());
+            prop_assert_eq!(plan.slots.iter().max(), sizes.iter().max());
         }
     }
 

@@ -10,6 +10,7 @@
 //! order of [`channel_of`]; the saturating packs at the end bring them back.
 
 use super::scale::{Channel, LANES, Scale, start};
+use crate::cpu::conv::reach;
 use crate::cpu::memory::Line;
 use crate::kernel::{ConvI8, ConvShape};
 use std::arch::x86_64::{
@@ -196,14 +197,9 @@ struct Frame {
 impl Frame {
     /// `None` if padding makes it much larger than input and output.
     fn new(s: &ConvShape) -> Option<Frame> {
-        let reach = |out: u32, stride: u32, k: u32, dilation: u32| {
-            (out as usize).saturating_sub(1) * stride as usize
-                + (k as usize - 1) * dilation as usize
-                + 1
-        };
-        let rows = reach(s.out_h, s.stride_h, s.k_h, s.dilation_h);
+        let rows = reach(s.out_h as usize, s.stride_h, s.k_h, s.dilation_h);
         let stride = s.stride_w as usize;
-        let columns = reach(s.out_w, s.stride_w, s.k_w, s.dilation_w).div_ceil(stride);
+        let columns = reach(s.out_w as usize, s.stride_w, s.k_w, s.dilation_w).div_ceil(stride);
         let channels = s.out_c as usize;
         let len = [stride, rows, columns, channels]
             .iter()

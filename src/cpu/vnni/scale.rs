@@ -1,4 +1,4 @@
-//! Sixteen accumulators at once to their outputs, in eleven instructions.
+//! Sixteen accumulators at once to their outputs, in nine instructions.
 //!
 //! With accumulator x, mantissa m and right shift s, the definition (`num::fixed`) is
 //! h = ⌊(x·m + 2³⁰) / 2³¹⌋, then (h + half − [h < 0]) >> s with half = 2^(s−1), then + zero point. Here x arrives as
