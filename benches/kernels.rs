@@ -9,9 +9,9 @@ use std::fmt::Write;
 use std::time::Duration;
 use zeropoint::cpu::Cpu;
 use zeropoint::gpu::Gpu;
-use zeropoint::graph::{Graph, Node, Op, Tensor};
+use zeropoint::graph::{Binary, Graph, Move, Node, Op, Tensor};
 use zeropoint::kernel::{
-    Add, ConvF32, ConvI8, ConvShape, Device, Feed, Floor, FullyConnected, FullyConnectedF32, Keep,
+    BinaryF32, Broadcast, ConvF32, ConvI8, ConvShape, Device, Feed, Floor, FullyConnected, FullyConnectedF32, Keep,
     Kernel, Program, Roofline, SessionConfig, Statistics, Step,
 };
 use zeropoint::num::{DType, Multiplier, Values};
@@ -221,10 +221,9 @@ fn cases(samples: usize) -> Vec<Case> {
     ));
     let n = 56 * 56 * 24;
     let add = || {
-        Kernel::AddF32(Add {
-            dims: [1, 1, 1, 1, 1, n as u32],
-            strides: [[0, 0, 0, 0, 0, 1]; 2],
-            same_shape: true,
+        Kernel::BinaryF32(BinaryF32 {
+            op: Binary::Add,
+            shape: Broadcast::same(n as u32),
             bounds: (f32::NEG_INFINITY, f32::INFINITY),
         })
     };
@@ -343,7 +342,7 @@ fn case(
         tensors: inputs.iter().chain([&output]).map(tensor).collect(),
         nodes: vec![Node {
             index: 0,
-            op: Op::Reshape,
+            op: Op::Move(Move::Reshape),
             inputs: ids.iter().map(|&id| Some(id)).collect(),
             outputs: vec![inputs.len()],
             intermediates: Vec::new(),
@@ -360,6 +359,7 @@ fn case(
     Case {
         name,
         program: Program {
+            given: 1 + inputs.len(),
             graph,
             steps: vec![step],
         },

@@ -1,5 +1,8 @@
-// SOFTMAX over the last dimension: a workgroup a row.
+// SOFTMAX, LOG_SOFTMAX and L2_NORMALIZATION over the last dimension: a workgroup a row.
 #import shared/run
+
+// 0 softmax, 1 its logarithm, 2 division by the length.
+override OP: u32 = 0u;
 
 struct Softmax {
     // Rows of one sample.
@@ -47,7 +50,12 @@ fn main(
 
     var sum = 0.0;
     for (var i = local; i < p.depth; i += 64u) {
-        sum += exp((input[first_in + i] - largest) * p.beta);
+        let value = input[first_in + i];
+        if (OP == 2u) {
+            sum += value * value;
+        } else {
+            sum += exp((value - largest) * p.beta);
+        }
     }
     partial[local] = sum;
     workgroupBarrier();
@@ -60,6 +68,15 @@ fn main(
     sum = partial[0];
 
     for (var i = local; i < p.depth; i += 64u) {
-        output[first_out + i] = exp((input[first_in + i] - largest) * p.beta) / sum;
+        let value = input[first_in + i];
+        var result = 0.0;
+        if (OP == 0u) {
+            result = exp((value - largest) * p.beta) / sum;
+        } else if (OP == 1u) {
+            result = value - largest - log(sum);
+        } else {
+            result = value / max(sqrt(sum), 1e-6);
+        }
+        output[first_out + i] = result;
     }
 }

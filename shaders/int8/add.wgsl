@@ -1,4 +1,4 @@
-// ADD: an invocation an output word of four elements.
+// ADD and SUB: an invocation an output word of four elements.
 #import shared/run
 #import shared/fixed
 #import shared/broadcast
@@ -15,6 +15,8 @@ struct AddI8 {
     output_zero_point: i32,
     low: i32,
     high: i32,
+    // 1, or -1 for a difference.
+    sign: i32,
 }
 
 @group(0) @binding(1) var<storage, read> a: array<u32>;
@@ -28,7 +30,7 @@ const LEFT_SHIFT: u32 = 20u;
 fn sum(qa: i32, qb: i32) -> i32 {
     let scaled_a = multiply_by_multiplier((qa - p.zero_point_a) << LEFT_SHIFT, p.mantissa_a, p.shift_a);
     let scaled_b = multiply_by_multiplier((qb - p.zero_point_b) << LEFT_SHIFT, p.mantissa_b, p.shift_b);
-    let scaled = multiply_by_multiplier(scaled_a + scaled_b, p.output_mantissa, p.output_shift);
+    let scaled = multiply_by_multiplier(scaled_a + p.sign * scaled_b, p.output_mantissa, p.output_shift);
     return with_zero_point(scaled, p.output_zero_point, p.low, p.high);
 }
 

@@ -1,4 +1,4 @@
-// How two operands walk along an output of up to six dimensions (src/kernel/add.rs).
+// How two operands walk along an output of up to six dimensions (src/kernel/broadcast.rs).
 
 struct Broadcast {
     // Output elements of one sample.

@@ -1,4 +1,4 @@
-// The geometry of MEAN: (size, stride) pairs of the kept and the reduced dimensions (src/kernel/mean.rs).
+// The geometry of a reduction: (size, stride) pairs of the kept and the reduced dimensions (src/kernel/reduce.rs).
 
 struct Reduce {
     // Outputs of one sample.

@@ -1,88 +1,35 @@
-//! ADD with broadcasting.
+//! ADD and SUB of int8.
 
-use super::conv::clamp;
+use super::binary;
+use super::operands::Operands;
 use super::requantize::scaled;
-use crate::kernel::{Add, AddI8, LEFT_SHIFT};
+use crate::kernel::{AddI8, LEFT_SHIFT};
 use crate::num::Multiplier;
 
-/// Runs `op` on the operand pair of each output element of one sample.
-fn each<A: Copy, R>(shape: &Add, a: &[A], b: &[A], y: &mut [R], op: impl Fn(A, A) -> R) {
-    if shape.same_shape {
-        y.iter_mut()
-            .zip(a)
-            .zip(b)
-            .for_each(|((y, &a), &b)| *y = op(a, b));
-        return;
-    }
-    let rank = shape.dims.len();
-    let mut index = [0u32; 6];
-    let (mut at_a, mut at_b) = (0usize, 0usize);
-    for y in y {
-        *y = op(a[at_a], b[at_b]);
-        // Counts up like an odometer, moving both operands along.
-        for d in (0..rank).rev() {
-            let (step_a, step_b) = (shape.strides[0][d] as usize, shape.strides[1][d] as usize);
-            index[d] += 1;
-            at_a += step_a;
-            at_b += step_b;
-            if index[d] < shape.dims[d] {
-                break;
-            }
-            at_a -= step_a * shape.dims[d] as usize;
-            at_b -= step_b * shape.dims[d] as usize;
-            index[d] = 0;
-        }
-    }
-}
-
-/// One sample of an operand: constants have just one.
-fn sample<T>(x: &[T], sample: usize, samples: usize, constant: bool) -> &[T] {
-    if constant {
-        return x;
-    }
-    let n = x.len() / samples;
-    &x[sample * n..][..n]
-}
-
-/// Float; `constant` tells which operands are the same for all samples.
-pub fn f32(k: &Add, samples: usize, x: [&[f32]; 2], constant: [bool; 2], y: &mut [f32]) {
-    let n = y.len() / samples;
-    for (s, y) in y.chunks_exact_mut(n).enumerate() {
-        let (a, b) = (
-            sample(x[0], s, samples, constant[0]),
-            sample(x[1], s, samples, constant[1]),
-        );
-        each(k, a, b, y, |a, b| a + b);
-    }
-    clamp(y, k.bounds);
-}
-
 /// The definition of the int8 kernel.
-pub fn i8(k: &AddI8, samples: usize, x: [&[i8]; 2], constant: [bool; 2], y: &mut [i8]) {
-    let n = y.len() / samples;
+pub fn i8(k: &AddI8, x: Operands<'_>, y: &mut [i8]) {
     let scaled = |q: i8, i: usize| {
         k.input_multipliers[i].apply((i32::from(q) - k.input_zero_points[i]) << LEFT_SHIFT)
     };
-    for (s, y) in y.chunks_exact_mut(n).enumerate() {
-        let (a, b) = (
-            sample(x[0], s, samples, constant[0]),
-            sample(x[1], s, samples, constant[1]),
-        );
-        each(&k.shape, a, b, y, |a, b| {
-            let sum = scaled(a, 0).wrapping_add(scaled(b, 1));
-            let q = k
-                .output_multiplier
-                .apply(sum)
-                .saturating_add(k.output_zero_point);
-            q.clamp(k.bounds.0, k.bounds.1) as i8
-        });
-    }
+    binary::each(&k.shape, x, x.i8s(0), x.i8s(1), y, |a, b| {
+        let (a, b) = (scaled(a, 0), scaled(b, 1));
+        let sum = if k.subtract {
+            a.wrapping_sub(b)
+        } else {
+            a.wrapping_add(b)
+        };
+        let q = k
+            .output_multiplier
+            .apply(sum)
+            .saturating_add(k.output_zero_point);
+        q.max(k.bounds.0).min(k.bounds.1) as i8
+    });
 }
 
 /// The fast int8 kernel, for operands of the output's shape that are no constants.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
 pub fn same_shape_i8(k: &AddI8, x: [&[i8]; 2], y: &mut [i8]) {
-    let [zero_a, zero_b] = k.input_zero_points;
+    let ([zero_a, zero_b], subtract) = (k.input_zero_points, k.subtract);
     // No ratio is over 1: see `kernel::add`.
     let right = |m: Multiplier| -m.shift as u32;
     let [a, b] = k.input_multipliers;
@@ -94,7 +41,12 @@ pub fn same_shape_i8(k: &AddI8, x: [&[i8]; 2], y: &mut [i8]) {
     for ((y, &a), &b) in y.iter_mut().zip(x[0]).zip(x[1]) {
         let a = scaled((i32::from(a) - zero_a) << LEFT_SHIFT, mantissa_a, right_a);
         let b = scaled((i32::from(b) - zero_b) << LEFT_SHIFT, mantissa_b, right_b);
-        let q = scaled(a.wrapping_add(b), mantissa, right).saturating_add(zero);
+        let sum = if subtract {
+            a.wrapping_sub(b)
+        } else {
+            a.wrapping_add(b)
+        };
+        let q = scaled(sum, mantissa, right).saturating_add(zero);
         *y = q.max(low).min(high) as i8;
     }
 }

@@ -74,17 +74,8 @@ pub fn slice(values: &Values, from: usize, len: usize) -> Values {
         Values::I32(v) => Values::I32(v[from..from + len].to_vec()),
         Values::U32(v) => Values::U32(v[from..from + len].to_vec()),
         Values::I64(v) => Values::I64(v[from..from + len].to_vec()),
+        Values::Bool(v) => Values::Bool(v[from..from + len].to_vec()),
     }
-}
-
-/// The operand for every sample: a constant is repeated.
-pub fn per_sample(values: Values, samples: usize, constant: bool) -> Values {
-    if !constant {
-        return values;
-    }
-    let mut all = values.clone();
-    (1..samples).for_each(|_| append(&mut all, values.clone()));
-    all
 }
 
 /// Cuts off what lies behind a tensor.
@@ -108,6 +99,7 @@ pub fn append(to: &mut Values, from: Values) {
         (Values::I32(a), Values::I32(b)) => a.extend(b),
         (Values::U32(a), Values::U32(b)) => a.extend(b),
         (Values::I64(a), Values::I64(b)) => a.extend(b),
+        (Values::Bool(a), Values::Bool(b)) => a.extend(b),
         _ => unreachable!("one tensor has one type"),
     }
 }
@@ -115,8 +107,10 @@ pub fn append(to: &mut Values, from: Values) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Graph, Node, Op, Tensor};
-    use crate::kernel::{Add, Device, Feed, Keep, Kernel, Mean, SessionConfig, Statistics};
+    use crate::graph::{Activation, Binary, Graph, Move, Node, Op, Reduce, Tensor};
+    use crate::kernel::{
+        Axes, BinaryF32, Broadcast, Device, Feed, Keep, Kernel, ReduceOf, SessionConfig, Statistics,
+    };
     use crate::num::DType;
 
     /// A large ADD, its mean for each of 16 channels, and their sum with themselves.
@@ -132,18 +126,20 @@ mod tests {
             variable: false,
         };
         let add = |n: usize| {
-            Kernel::AddF32(Add {
-                dims: [1, 1, 1, 1, 1, n as u32],
-                strides: [[0, 0, 0, 0, 0, 1]; 2],
-                same_shape: true,
-                bounds: (f32::NEG_INFINITY, f32::INFINITY),
+            Kernel::BinaryF32(BinaryF32 {
+                op: Binary::Add,
+                shape: Broadcast::same(n as u32),
+                bounds: Activation::None.bounds(),
             })
         };
-        let mean = Kernel::MeanF32(Mean {
+        let mean = Kernel::ReduceF32(ReduceOf {
+            op: Reduce::Mean,
+            shape: Axes {
             outputs: 16,
             count: PIXELS,
             kept: [[1, 0], [1, 0], [1, 0], [16, 1]],
             reduced: [[1, 0], [1, 0], [1, 0], [PIXELS, 16]],
+            },
         });
         let step = |kernel, inputs: &[usize], output| Step {
             node: 0,
@@ -153,12 +149,13 @@ mod tests {
         };
         let node = Node {
             index: 0,
-            op: Op::Reshape,
+            op: Op::Move(Move::Reshape),
             inputs: Vec::new(),
             outputs: Vec::new(),
             intermediates: Vec::new(),
         };
         Program {
+            given: 4,
             graph: Graph {
                 file: "test".into(),
                 tensors: n.iter().map(tensor).collect(),

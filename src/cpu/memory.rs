@@ -1,7 +1,7 @@
 //! Memory of a thread that is used again, whatever it held: fresh memory costs page faults and zeros.
 
 use super::statistics::Tables;
-use crate::num::Values;
+use crate::num::{DType, Values};
 
 /// A line of the cache.
 #[cfg(target_arch = "x86_64")]
@@ -60,6 +60,28 @@ impl Memory {
         let mut y = self.floats.take(n);
         fill(&mut y[..n], &mut self.scratch);
         Values::F32(y)
+    }
+
+    /// A new tensor of any type but float16, made as bytes.
+    pub fn new_any(&mut self, dtype: DType, n: usize, fill: impl FnOnce(&mut [u8])) -> Values {
+        macro_rules! typed {
+            ($variant:ident) => {{
+                let mut y = vec![0; n];
+                fill(bytemuck::cast_slice_mut(&mut y));
+                Values::$variant(y)
+            }};
+        }
+        match dtype {
+            DType::F32 => self.new_f32(n, |y, _| fill(bytemuck::cast_slice_mut(y))),
+            DType::I8 => self.new_i8(n, |y, _| fill(bytemuck::cast_slice_mut(y))),
+            DType::U8 => typed!(U8),
+            DType::Bool => typed!(Bool),
+            DType::I16 => typed!(I16),
+            DType::U16 | DType::F16 => typed!(U16),
+            DType::I32 => typed!(I32),
+            DType::U32 => typed!(U32),
+            DType::I64 => typed!(I64),
+        }
     }
 
     /// A new int8 tensor of `n` elements.

@@ -6,6 +6,9 @@
 //! activations stay in its cache and no thread waits for another.
 
 mod add;
+mod batch_matmul;
+mod binary;
+mod cast;
 mod chunk;
 mod conv;
 mod conv_f32;
@@ -15,17 +18,27 @@ pub(crate) mod gemm;
 mod gemm_i8;
 mod lstm;
 mod math;
-mod mean;
 mod memory;
+mod norm;
+mod operands;
+mod place;
+mod pool;
 mod product;
 mod quantize;
+mod recurrent;
+mod reduce;
 mod requantize;
+mod resize;
 mod roofline;
+mod row;
+mod select;
 mod session;
 mod simd;
 mod softmax;
 mod statistics;
-mod strided_slice;
+mod step;
+mod take;
+mod unary;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 

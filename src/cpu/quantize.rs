@@ -1,7 +1,6 @@
-//! QUANTIZE, requantization and DEQUANTIZE.
+//! QUANTIZE of floats and DEQUANTIZE.
 
-use crate::kernel::{Dequantize, Quantize, Requantize};
-use crate::num::{DType, Values};
+use crate::kernel::{Dequantize, Quantize};
 
 /// Float to 8 bits: the bytes of int8 or uint8. The same as `affine::quantize`, in arithmetic that vectorises.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
@@ -23,18 +22,11 @@ pub fn quantize(k: &Quantize, x: &[f32], y: &mut [u8]) {
     }
 }
 
-/// 8 bits to 8 bits.
-pub fn requantize(k: &Requantize, x: &[u8], dtype: DType) -> Values {
-    let bytes = x.iter().map(|&b| k.table[usize::from(b)]);
-    match dtype {
-        DType::I8 => Values::I8(bytes.map(|b| b as i8).collect()),
-        _ => Values::U8(bytes.collect()),
-    }
-}
-
 /// 8 bits to float.
-pub fn dequantize(k: &Dequantize, x: &[u8]) -> Values {
-    Values::F32(x.iter().map(|&b| k.table[usize::from(b)]).collect())
+pub fn dequantize(k: &Dequantize, x: &[u8], y: &mut [f32]) {
+    y.iter_mut()
+        .zip(x)
+        .for_each(|(y, &b)| *y = k.table[usize::from(b)]);
 }
 
 #[cfg(test)]

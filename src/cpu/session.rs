@@ -1,20 +1,14 @@
 //! A program loaded on the CPU.
 
-use super::chunk::{Chunk, TOGETHER, append, cut, per_sample, slice, truncate};
-use super::conv_f32::{self, Conv};
-use super::conv_i8::{self, FastConvI8, FastDepthwiseI8};
-use super::fully_connected::{self, FastFullyConnectedI8};
-use super::lstm::{self, FastLstmI8, Lstm};
+use super::chunk::{Chunk, TOGETHER, append, cut, slice, truncate};
 use super::memory::Memory;
-use super::product::Packed;
 use super::statistics::{Gathered, Tables, range_of};
-use super::{add, mean, quantize, softmax, strided_slice};
+use super::step::Fast;
 use crate::graph::TensorId;
 use crate::kernel::{
-    DeviceError, Feed, Keep, Kernel, Profile, Program, Range, Session, SessionConfig, Statistics,
-    Step,
+    DeviceError, Feed, Keep, Profile, Program, Range, Session, SessionConfig, Statistics,
 };
-use crate::num::{DType, Histogram, Values};
+use crate::num::{Histogram, Values};
 use rayon::prelude::*;
 use std::ops::Range as Steps;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,26 +22,11 @@ const CHUNK_SAMPLES: usize = 32;
 /// Activations of all threads together.
 const TOTAL_BYTES: usize = 4 << 30;
 
-/// What a kernel needs beyond the prepared parameters.
-#[allow(clippy::large_enum_variant, reason = "one a step")]
-enum Fast {
-    None,
-    ConvF32(Conv),
-    FullyConnectedF32(Packed),
-    LstmF32(Lstm),
-    Conv(FastConvI8),
-    Depthwise(FastDepthwiseI8),
-    FullyConnected(FastFullyConnectedI8),
-    Lstm(FastLstmI8),
-    /// ADD without broadcasting.
-    Add,
-}
-
 /// A program with its converted weights and the results of the last run.
 pub(super) struct CpuSession<'a> {
-    program: &'a Program,
+    pub(super) program: &'a Program,
     feeds: Vec<Feed>,
-    fast: Vec<Fast>,
+    pub(super) fast: Vec<Fast>,
     /// For each tensor, whether it is kept after a run.
     kept: Vec<bool>,
     /// For each tensor, the step after which it is dead.
@@ -66,6 +45,8 @@ pub(super) struct CpuSession<'a> {
     /// Memory for the next chunks, one for each that was in work at once.
     memory: Mutex<Vec<Memory>>,
     results: Vec<Option<Values>>,
+    /// The first thing that went wrong in a run.
+    failure: Mutex<Option<String>>,
 }
 
 impl<'a> CpuSession<'a> {
@@ -96,36 +77,8 @@ impl<'a> CpuSession<'a> {
                 .chain(&step.outputs)
                 .for_each(|&id| last_use[id] = i);
         }
-        let fast = program
-            .steps
-            .iter()
-            .map(|step| match &step.kernel {
-                Kernel::ConvF32(k) => Fast::ConvF32(Conv::new(k)),
-                Kernel::FullyConnectedF32(k) => {
-                    Fast::FullyConnectedF32(Packed::new(&k.weights, 1, &k.bias))
-                }
-                Kernel::LstmF32(k) => Fast::LstmF32(Lstm::new(k)),
-                Kernel::ConvI8(k) if !plain && is_i8(k.input_zero_point) => {
-                    Fast::Conv(FastConvI8::new(k))
-                }
-                Kernel::DepthwiseI8(k) if !plain && is_i8(k.input_zero_point) => {
-                    Fast::Depthwise(FastDepthwiseI8::new(k))
-                }
-                Kernel::FullyConnectedI8(k) if !plain => {
-                    Fast::FullyConnected(FastFullyConnectedI8::new(k))
-                }
-                Kernel::LstmI8(k) if !plain => Fast::Lstm(FastLstmI8::new(k)),
-                Kernel::AddI8(k) if !plain => {
-                    let constant = |i: usize| graph.tensors[step.inputs[i]].constant.is_some();
-                    if add::is_same_shape(k, [constant(0), constant(1)]) {
-                        Fast::Add
-                    } else {
-                        Fast::None
-                    }
-                }
-                _ => Fast::None,
-            })
-            .collect();
+        let fast = program.steps.iter().map(|step| Fast::new(graph, step, plain));
+        let fast = fast.collect();
         // Large samples on many threads: fewer of them at once.
         let threads = rayon::current_num_threads().min((TOTAL_BYTES / bytes.max(1)).max(1));
         let fits = (CHUNK_BYTES / bytes.max(1)).clamp(1, CHUNK_SAMPLES);
@@ -156,6 +109,7 @@ impl<'a> CpuSession<'a> {
             batch: config.batch.unwrap_or(chunk * threads).max(1),
             memory: Mutex::new(Vec::new()),
             results: Vec::new(),
+            failure: Mutex::new(None),
         })
     }
 
@@ -236,152 +190,10 @@ impl<'a> CpuSession<'a> {
         }
     }
 
-    fn step(&self, i: usize, step: &Step, samples: usize, chunk: &mut Chunk) {
-        let graph = &self.program.graph;
-        let output = step.outputs[0];
-        let n = samples * graph.elements(output);
-        let dtype = graph.tensors[output].dtype;
-        let value = {
-            let x = |i: usize| {
-                let id = step.inputs[i];
-                let value = chunk.values[id]
-                    .as_ref()
-                    .or(graph.tensors[id].constant.as_ref());
-                value.expect("graph::load checked that every value exists before it is read")
-            };
-            let constant = |i: usize| graph.tensors[step.inputs[i]].constant.is_some();
-            let len = |i: usize| {
-                let repeated = if constant(i) { 1 } else { samples };
-                graph.elements(step.inputs[i]) * repeated
-            };
-            let f32s = |i: usize| &f32s(x(i))[..len(i)];
-            let i8s = |i: usize| &i8s(x(i))[..len(i)];
-            match (&step.kernel, &self.fast[i]) {
-                (Kernel::ConvF32(k), Fast::ConvF32(conv)) => chunk
-                    .memory
-                    .new_f32(n, |y, scratch| conv.run(k, f32s(0), y, scratch)),
-                (Kernel::ConvI8(k), Fast::Conv(fast)) => chunk.memory.new_i8(n, |y, scratch| {
-                    fast.run(k, i8s(0), y, scratch);
-                }),
-                (Kernel::ConvI8(k), _) => chunk.memory.new_i8(n, |y, _| conv_i8::i8(k, i8s(0), y)),
-                (Kernel::DepthwiseF32(k), _) => chunk.memory.new_f32(n, |y, _| {
-                    conv_f32::depthwise_f32(k, f32s(0), y);
-                }),
-                (Kernel::DepthwiseI8(k), Fast::Depthwise(fast)) => {
-                    chunk.memory.new_i8(n, |y, scratch| {
-                        fast.run(k, i8s(0), y, scratch);
-                    })
-                }
-                (Kernel::DepthwiseI8(k), _) => chunk.memory.new_i8(n, |y, _| {
-                    conv_i8::depthwise_i8(k, i8s(0), y);
-                }),
-                (Kernel::FullyConnectedF32(k), Fast::FullyConnectedF32(weights)) => {
-                    chunk.memory.new_f32(n, |y, _| {
-                        weights.rows(f32s(0), y, k.bounds);
-                    })
-                }
-                (Kernel::FullyConnectedI8(k), Fast::FullyConnected(fast)) => {
-                    chunk.memory.new_i8(n, |y, scratch| {
-                        fast.run(k, i8s(0), y, scratch);
-                    })
-                }
-                (Kernel::FullyConnectedI8(k), _) => chunk.memory.new_i8(n, |y, _| {
-                    fully_connected::i8(k, i8s(0), y);
-                }),
-                (Kernel::LstmF32(k), Fast::LstmF32(lstm)) => {
-                    let state = samples * k.shape.batch * k.shape.cells;
-                    let mut projected = chunk.memory.floats.take(4 * n);
-                    let mut y = chunk.memory.floats.take(n);
-                    let (mut hidden, mut cell) = (vec![0.0; state], vec![0.0; state]);
-                    let mut out = lstm::Output {
-                        output: &mut y[..n],
-                        hidden: &mut hidden,
-                        cell: &mut cell,
-                    };
-                    // The ranges of the states are those of all steps.
-                    let cells = step.outputs[2];
-                    lstm.run(k, f32s(0), &mut out, &mut projected[..4 * n], |cell| {
-                        self.see(cells, cell, &mut chunk.memory.tables);
-                    });
-                    chunk.memory.floats.give(projected);
-                    self.see(step.outputs[1], &y[..n], &mut chunk.memory.tables);
-                    chunk.values[step.outputs[1]] = Some(Values::F32(hidden));
-                    chunk.values[step.outputs[2]] = Some(Values::F32(cell));
-                    Values::F32(y)
-                }
-                (Kernel::LstmI8(k), fast) => {
-                    let state = samples * k.shape.batch * k.shape.cells;
-                    let mut y = chunk.memory.bytes.take(n);
-                    let (mut hidden, mut cell) = (vec![0; state], vec![0; state]);
-                    let mut out = lstm::Output {
-                        output: &mut y[..n],
-                        hidden: &mut hidden,
-                        cell: &mut cell,
-                    };
-                    match fast {
-                        Fast::Lstm(fast) => {
-                            fast.run(k, i8s(0), &mut out, &mut chunk.memory.scratch);
-                        }
-                        _ => lstm::i8(k, i8s(0), &mut out),
-                    }
-                    chunk.values[step.outputs[1]] = Some(Values::I8(hidden));
-                    chunk.values[step.outputs[2]] = Some(Values::I16(cell));
-                    Values::I8(y)
-                }
-                (Kernel::AddF32(k), _) => chunk.memory.new_f32(n, |y, _| {
-                    add::f32(
-                        k,
-                        samples,
-                        [f32s(0), f32s(1)],
-                        [constant(0), constant(1)],
-                        y,
-                    );
-                }),
-                (Kernel::AddI8(k), Fast::Add) => chunk.memory.new_i8(n, |y, _| {
-                    add::same_shape_i8(k, [i8s(0), i8s(1)], y);
-                }),
-                (Kernel::AddI8(k), _) => chunk.memory.new_i8(n, |y, _| {
-                    add::i8(k, samples, [i8s(0), i8s(1)], [constant(0), constant(1)], y);
-                }),
-                (Kernel::MeanF32(k), _) => chunk.memory.new_f32(n, |y, _| {
-                    mean::f32(k, samples, f32s(0), y);
-                }),
-                (Kernel::MeanI8(k), _) => chunk.memory.new_i8(n, |y, _| {
-                    mean::i8(k, samples, i8s(0), y);
-                }),
-                (Kernel::Copy, _) => per_sample(slice(x(0), 0, len(0)), samples, constant(0)),
-                (Kernel::Gather(k), _) => {
-                    let x = per_sample(slice(x(0), 0, len(0)), samples, constant(0));
-                    match x {
-                        Values::F32(v) => Values::F32(strided_slice::gather(k, samples, &v)),
-                        Values::I8(v) => Values::I8(strided_slice::gather(k, samples, &v)),
-                        other => Values::U8(strided_slice::gather(k, samples, other.bytes())),
-                    }
-                }
-                (Kernel::SoftmaxF32(k), _) => chunk.memory.new_f32(n, |y, _| {
-                    softmax::f32(k, f32s(0), y);
-                }),
-                (Kernel::SoftmaxI8(k), _) => {
-                    chunk.memory.new_i8(n, |y, _| softmax::i8(k, i8s(0), y))
-                }
-                (Kernel::Quantize(k), _) if dtype == DType::I8 => chunk.memory.new_i8(n, |y, _| {
-                    quantize::quantize(k, f32s(0), bytemuck::cast_slice_mut(y));
-                }),
-                (Kernel::Quantize(k), _) => {
-                    let mut y = vec![0; n];
-                    quantize::quantize(k, f32s(0), &mut y);
-                    Values::U8(y)
-                }
-                (Kernel::Requantize(k), _) => {
-                    quantize::requantize(k, &x(0).bytes()[..len(0)], dtype)
-                }
-                (Kernel::Dequantize(k), _) => quantize::dequantize(k, &x(0).bytes()[..len(0)]),
-                (Kernel::ConvF32(_) | Kernel::FullyConnectedF32(_) | Kernel::LstmF32(_), _) => {
-                    unreachable!("CpuSession::new packs the weights of these")
-                }
-            }
-        };
-        chunk.values[output] = Some(value);
+    /// Notes what went wrong, for the end of the run.
+    pub(super) fn fail(&self, what: String) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert(what);
     }
 
     /// Statistics of a tensor that has just been computed, if it is float.
@@ -392,7 +204,7 @@ impl<'a> CpuSession<'a> {
         }
     }
 
-    fn see(&self, id: TensorId, values: &[f32], tables: &mut Tables) {
+    pub(super) fn see(&self, id: TensorId, values: &[f32], tables: &mut Tables) {
         if self.gathered.level() > Statistics::Nothing {
             self.gathered.see(id, values, range_of(values), tables);
         }
@@ -409,25 +221,6 @@ impl<'a> CpuSession<'a> {
             let nanoseconds = start.elapsed().as_nanos() as u64;
             profile[place].fetch_add(nanoseconds, Ordering::Relaxed);
         }
-    }
-}
-
-/// Whether a zero point is a value of its type: the fast kernels pad with it and subtract it in 16 bits.
-fn is_i8(zero_point: i32) -> bool {
-    i8::try_from(zero_point).is_ok()
-}
-
-fn f32s(values: &Values) -> &[f32] {
-    match values {
-        Values::F32(v) => v,
-        _ => unreachable!("kernel::prepare checked the types"),
-    }
-}
-
-fn i8s(values: &Values) -> &[i8] {
-    match values {
-        Values::I8(v) => v,
-        _ => unreachable!("kernel::prepare checked the types"),
     }
 }
 
@@ -461,6 +254,10 @@ impl Session for CpuSession<'_> {
                 .par_iter()
                 .map(|&first| self.chunk(first, size.min(samples - first), inputs));
             chunks.par_extend(done);
+        }
+        let failure = self.failure.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(what) = failure.take() {
+            return Err(DeviceError::Data { what });
         }
         self.gathered.check(self.program)?;
         self.results = self.kept.iter().map(|_| None).collect();

@@ -59,7 +59,7 @@ pub(super) fn plan(
         }
         DType::I32 => Ok((Conversion::Int32, DType::I32, false)),
         DType::I64 => Ok((Conversion::Int64, DType::I64, false)),
-        DType::Bool if element == Element::Bool => Ok((Conversion::Keep, DType::U8, false)),
+        DType::Bool if element == Element::Bool => Ok((Conversion::Keep, DType::Bool, false)),
         DType::Bool => Err("save it with x.astype(bool)"),
         DType::F16 | DType::U16 | DType::U32 => Err("inputs of this type are not fed"),
     }
@@ -75,7 +75,8 @@ pub(super) fn zeros(dtype: DType, count: usize) -> Result<Values, TryReserveErro
     Ok(match dtype {
         DType::F32 | DType::F16 => Values::F32(room(count)?),
         DType::I8 => Values::I8(room(count)?),
-        DType::U8 | DType::Bool => Values::U8(room(count)?),
+        DType::U8 => Values::U8(room(count)?),
+        DType::Bool => Values::Bool(room(count)?),
         DType::I16 => Values::I16(room(count)?),
         DType::U16 => Values::U16(room(count)?),
         DType::I32 => Values::I32(room(count)?),
@@ -100,7 +101,7 @@ impl<'a> Room<'a> {
         match values {
             Values::F32(v) => Room::F32(v),
             Values::I8(v) => Room::I8(v),
-            Values::U8(v) => Room::U8(v),
+            Values::U8(v) | Values::Bool(v) => Room::U8(v),
             Values::I16(v) => Room::I16(v),
             Values::I32(v) => Room::I32(v),
             Values::I64(v) => Room::I64(v),

@@ -6,8 +6,10 @@
 //! every sum, and give the bits of the CPU.
 
 mod adapter;
-mod add;
+mod batch_matmul;
+mod binary;
 mod buffers;
+mod cast;
 mod clock;
 mod conv;
 mod copy;
@@ -17,19 +19,27 @@ mod launch;
 mod loaded;
 mod lstm;
 mod matrix;
-mod mean;
+mod norm;
 mod paths;
+mod place;
 mod plan;
+mod pool;
 mod product;
 mod quantize;
 mod ranges;
+mod recurrent;
+mod reduce;
+mod resize;
 mod roofline;
+mod row;
+mod select;
 mod session;
 mod shader;
 mod softmax;
-mod strided_slice;
+mod take;
 #[cfg(test)]
 mod tests;
+mod unary;
 mod upload;
 
 pub use adapter::{AdapterKind, AdapterSummary, adapters};
@@ -39,9 +49,9 @@ pub use paths::{FloatPath, Int8Path, Options};
 use crate::kernel::Kernel;
 use launch::{Launch, Op};
 
-/// What a step asks the GPU to do.
-fn launches(op: Op<'_>) -> Vec<Launch> {
-    match &op.step.kernel {
+/// What a step asks the GPU to do; `None` if it has no shader for that.
+fn launches(op: Op<'_>) -> Option<Vec<Launch>> {
+    Some(match &op.step.kernel {
         Kernel::ConvF32(k) => conv::f32(op, k),
         Kernel::ConvI8(k) => conv::i8(op, k),
         Kernel::DepthwiseF32(k) => conv::depthwise_f32(op, k),
@@ -50,16 +60,41 @@ fn launches(op: Op<'_>) -> Vec<Launch> {
         Kernel::FullyConnectedI8(k) => fully_connected::i8(op, k),
         Kernel::LstmF32(k) => lstm::f32(op, k),
         Kernel::LstmI8(k) => lstm::i8(op, k),
-        Kernel::AddF32(k) => add::f32(op, k),
-        Kernel::AddI8(k) => add::i8(op, k),
-        Kernel::MeanF32(k) => mean::f32(op, k),
-        Kernel::MeanI8(k) => mean::i8(op, k),
+        Kernel::BinaryF32(k) => binary::f32(op, k),
+        Kernel::BinaryInt(k) => binary::int(op, k)?,
+        Kernel::BinaryTable(k) => binary::table(op, k),
+        Kernel::AddI8(k) => binary::add_i8(op, k),
+        Kernel::ReduceF32(k) => reduce::f32(op, k),
+        Kernel::ReduceI8(k) => reduce::i8(op, k),
+        Kernel::ReduceInt(k) => reduce::int(op, k)?,
+        Kernel::SumI8(k) => reduce::sum_i8(op, k),
+        Kernel::Arg(k) => reduce::arg(op, k),
         Kernel::Copy => copy::copy(op),
-        Kernel::Gather(k) => strided_slice::gather(op, k),
+        Kernel::Place(k) => place::place(op, k),
         Kernel::SoftmaxF32(k) => softmax::f32(op, k),
         Kernel::SoftmaxI8(k) => softmax::i8(op, k),
+        Kernel::Table(k) => quantize::table(op, k),
         Kernel::Quantize(k) => quantize::quantize(op, k),
-        Kernel::Requantize(k) => quantize::requantize(op, k),
         Kernel::Dequantize(k) => quantize::dequantize(op, k),
-    }
+        Kernel::MatmulF32(k) => batch_matmul::f32(op, k)?,
+        Kernel::MatmulI8(k) => batch_matmul::i8(op, k)?,
+        Kernel::RnnF32(k) => recurrent::rnn(op, k)?,
+        Kernel::SvdfF32(k) => recurrent::svdf(op, k)?,
+        Kernel::UnaryF32(k) => unary::f32(op, *k),
+        Kernel::Select(k) => select::select(op, k)?,
+        Kernel::PoolF32(k) => pool::f32(op, k),
+        Kernel::PoolI8(k) => pool::i8(op, k),
+        Kernel::Nearest(k) => resize::nearest(op, k),
+        Kernel::BilinearF32(k) => resize::f32(op, k),
+        Kernel::BilinearI8(k) => resize::i8(op, k),
+        Kernel::Take(k) => take::take(op, k)?,
+        Kernel::LogSoftmaxF32(k) => softmax::log_f32(op, k),
+        Kernel::LogSoftmaxI8(k) => norm::log_softmax_i8(op, k),
+        Kernel::L2NormF32(k) => softmax::l2_f32(op, k),
+        Kernel::L2NormI8(k) => norm::l2_i8(op, k),
+        Kernel::Cumsum(k) => row::cumsum(op, k)?,
+        Kernel::TopK(k) => row::top_k(op, k)?,
+        Kernel::OneHot(k) => row::one_hot(op, k),
+        Kernel::Cast => cast::cast(op)?,
+    })
 }

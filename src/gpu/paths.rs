@@ -5,7 +5,7 @@
 
 use super::device::Gpu;
 use super::matrix::Unit;
-use crate::graph::{Graph, Node, Op, Tensor};
+use crate::graph::{Graph, Move, Node, Op, Tensor};
 use crate::kernel::{
     ConvF32, ConvI8, Device, DeviceError, Feed, HALVES, Keep, Kernel, Program, SessionConfig,
     Statistics, Step,
@@ -358,12 +358,13 @@ fn result(
         variable: false,
     };
     let program = Program {
+        given: 2,
         graph: Graph {
             file: String::new(),
             tensors: vec![tensor(x.len()), tensor(outputs)],
             nodes: vec![Node {
                 index: 0,
-                op: Op::Reshape,
+                op: Op::Move(Move::Reshape),
                 inputs: vec![Some(0)],
                 outputs: vec![1],
                 intermediates: Vec::new(),

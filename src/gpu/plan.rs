@@ -204,7 +204,14 @@ mod tests {
                 outputs: vec![i + 1],
             })
             .collect();
-        (Program { graph, steps }, stages)
+        (
+            Program {
+                given: graph.tensors.len(),
+                graph,
+                steps,
+            },
+            stages,
+        )
     }
 
     #[test]

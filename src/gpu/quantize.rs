@@ -1,14 +1,14 @@
-//! QUANTIZE, DEQUANTIZE and the tables of fed bytes: bindings input, output, parameters with their table.
+//! QUANTIZE, DEQUANTIZE, functions of a byte and the tables of fed bytes: bindings input, output, parameters with their table.
 
 use super::launch::{Binding, Launch, Op, Params, words};
 use super::shader::{Source, embed};
 use crate::graph::TensorId;
-use crate::kernel::{Dequantize, Quantize, Requantize};
+use crate::kernel::{Dequantize, Quantize, Table};
 use crate::num::DType;
 
 pub(super) const SHADERS: &[Source] = &[
     embed!("any/quantize"),
-    embed!("any/requantize"),
+    embed!("any/table"),
     embed!("any/dequantize"),
 ];
 
@@ -27,10 +27,10 @@ pub(super) fn quantize(op: Op<'_>, k: &Quantize) -> Vec<Launch> {
     vec![Launch::linear("any/quantize", words, bindings)]
 }
 
-pub(super) fn requantize(op: Op<'_>, k: &Requantize) -> Vec<Launch> {
+pub(super) fn table(op: Op<'_>, k: &Table) -> Vec<Launch> {
     let words = op.output_words();
     let table = k
-        .table
+        .bytes
         .chunks_exact(4)
         .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     let parameters = Params::default()
@@ -38,7 +38,7 @@ pub(super) fn requantize(op: Op<'_>, k: &Requantize) -> Vec<Launch> {
         .u32(table)
         .binding();
     let bindings = vec![op.read(0), op.write(0), parameters];
-    vec![Launch::linear("any/requantize", words, bindings)]
+    vec![Launch::linear("any/table", words, bindings)]
 }
 
 pub(super) fn dequantize(op: Op<'_>, k: &Dequantize) -> Vec<Launch> {

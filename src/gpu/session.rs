@@ -58,7 +58,7 @@ impl<'a> GpuSession<'a> {
     ) -> Result<Self, DeviceError> {
         check_levels(gpu, program)?;
         let mut ranges = Ranges::new(config.statistics >= Statistics::Histograms);
-        let stages = stages(gpu.paths, program, config, &mut ranges);
+        let stages = stages(gpu.paths, program, config, &mut ranges).map_err(|e| gpu.failed(e))?;
         let plan = plan(program, &stages, config.keep);
         let input_bytes: usize = (0..program.graph.inputs.len())
             .map(|i| stride(program, config, i))
@@ -246,7 +246,7 @@ impl Session for GpuSession<'_> {
             (None, Some(constant)) => constant.bytes().repeat(self.samples),
             (None, None) => Vec::new(),
         };
-        typed(bytes, dtype).ok_or_else(|| {
+        Values::from_bytes(dtype, &bytes).ok_or_else(|| {
             self.gpu.failed(format!(
                 "{} is {dtype}, which is not computed",
                 graph.describe(tensor)
@@ -299,7 +299,7 @@ fn stages(
     program: &Program,
     config: &SessionConfig,
     ranges: &mut Ranges,
-) -> Vec<Vec<Launch>> {
+) -> Result<Vec<Vec<Launch>>, String> {
     let graph = &program.graph;
     let mut feeding = Vec::new();
     for (i, &id) in graph.inputs.iter().enumerate() {
@@ -318,14 +318,22 @@ fn stages(
             ranges: config.statistics >= Statistics::Ranges,
             paths,
         };
-        let stage = launches(op);
+        let stage = launches(op).ok_or_else(|| {
+            let node = &graph.nodes[step.node];
+            let input = step.inputs.first().map_or(DType::F32, |&id| graph.tensors[id].dtype);
+            format!(
+                "{}: {} of {input} has no shader yet; use --device cpu",
+                graph.file,
+                node.describe()
+            )
+        })?;
         stages.push(if config.statistics >= Statistics::Ranges {
             ranges.after(graph, step, stage)
         } else {
             stage
         });
     }
-    stages
+    Ok(stages)
 }
 
 /// Takes the padding out again.
@@ -340,22 +348,10 @@ fn strip(bytes: Vec<u8>, sample: usize) -> Vec<u8> {
         .collect()
 }
 
-/// The bytes of a tensor as what they are; `None` for types that no kernel computes.
-fn typed(bytes: Vec<u8>, dtype: DType) -> Option<Values> {
-    Some(match dtype {
-        DType::F32 => Values::F32(bytemuck::pod_collect_to_vec(&bytes)),
-        DType::I8 => Values::I8(bytemuck::pod_collect_to_vec(&bytes)),
-        DType::U8 => Values::U8(bytes),
-        DType::I16 => Values::I16(bytemuck::pod_collect_to_vec(&bytes)),
-        DType::I32 => Values::I32(bytemuck::pod_collect_to_vec(&bytes)),
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Activation, Graph, Node, Op, Tensor};
+    use crate::graph::{Activation, Binary, Graph, Node, Op, Tensor};
 
     /// A tensor added to itself.
     fn sum() -> Program {
@@ -369,9 +365,7 @@ mod tests {
         };
         let node = Node {
             index: 0,
-            op: Op::Add {
-                activation: Activation::None,
-            },
+            op: Op::Binary(Binary::Add, Activation::None),
             inputs: vec![Some(0), Some(0)],
             outputs: vec![1],
             intermediates: Vec::new(),
@@ -399,7 +393,7 @@ mod tests {
                 feeds: vec![Feed::Direct],
             };
             let mut ranges = Ranges::new(statistics >= Statistics::Histograms);
-            let stages = stages(Paths::default(), &program, &config, &mut ranges);
+            let stages = stages(Paths::default(), &program, &config, &mut ranges).unwrap();
             let names = |stage: Vec<Launch>| stage.iter().map(|l| l.shader).collect::<Vec<_>>();
             stages.into_iter().map(names).collect::<Vec<_>>()
         };

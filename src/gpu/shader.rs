@@ -9,8 +9,8 @@
 //! `override` cannot say: type names and numbers of variables.
 
 use super::{
-    add, conv, copy, fully_connected, lstm, mean, quantize, ranges, roofline, softmax,
-    strided_slice,
+    batch_matmul, binary, cast, conv, copy, fully_connected, lstm, norm, place, pool, quantize,
+    ranges, recurrent, reduce, resize, roofline, row, select, softmax, take, unary,
 };
 use std::collections::BTreeSet;
 
@@ -46,23 +46,39 @@ const SHARED: &[Source] = &[
     embed!("shared/order_key"),
     embed!("shared/range"),
     embed!("shared/broadcast"),
+    embed!("shared/compare"),
+    embed!("shared/functions"),
+    embed!("shared/matmul"),
+    embed!("shared/norm"),
+    embed!("shared/pool"),
+    embed!("shared/resize"),
     embed!("shared/reduce"),
     embed!("shared/window"),
 ];
 
 /// Every shader that can be launched.
 pub(super) const KERNELS: &[&[Source]] = &[
-    add::SHADERS,
+    batch_matmul::SHADERS,
+    binary::SHADERS,
+    cast::SHADERS,
     conv::SHADERS,
     copy::SHADERS,
     fully_connected::SHADERS,
     lstm::SHADERS,
-    mean::SHADERS,
+    norm::SHADERS,
+    place::SHADERS,
+    pool::SHADERS,
     quantize::SHADERS,
     ranges::SHADERS,
+    recurrent::SHADERS,
+    reduce::SHADERS,
+    resize::SHADERS,
     roofline::SHADERS,
+    row::SHADERS,
+    select::SHADERS,
     softmax::SHADERS,
-    strided_slice::SHADERS,
+    take::SHADERS,
+    unary::SHADERS,
 ];
 
 /// A name and its value.

@@ -3,7 +3,9 @@
 use super::Gpu;
 use super::shader::expand;
 use crate::cpu::Cpu;
-use crate::graph::{Activation, Graph, Node, Op, Quantization, Tensor, TensorId};
+use crate::graph::{
+    Activation, Binary, Graph, Move, Node, Op, Quantization, Tensor, TensorId,
+};
 use crate::kernel::{self, Device, DeviceError, Feed, Keep, Program, SessionConfig, Statistics};
 use crate::num::fixed::{doubling_high_mul, rounding_divide_by_pot};
 use crate::num::{DType, Multiplier, Values, gemmlowp};
@@ -228,8 +230,8 @@ fn ragged() -> Program {
             tensor(&[5], DType::F32, None),
         ],
         vec![
-            node(Op::Add { activation: NONE }, &[0, 0], 1),
-            node(Op::Add { activation: NONE }, &[1, 2], 3),
+            node(Op::Binary(Binary::Add, NONE), &[0, 0], 1),
+            node(Op::Binary(Binary::Add, NONE), &[1, 2], 3),
             node(Op::Dequantize, &[3], 4),
         ],
         &[0],
@@ -289,9 +291,7 @@ fn ranges_are_exact_over_runs_and_blind_to_stale_data() {
             tensor(&[3], DType::F32, None),
         ],
         vec![node(
-            Op::Add {
-                activation: Activation::Relu6,
-            },
+            Op::Binary(Binary::Add, Activation::Relu6),
             &[0, 0],
             1,
         )],
@@ -334,9 +334,7 @@ fn histograms_are_those_of_the_cpu_while_the_range_grows() {
             tensor(&[3], DType::F32, None),
         ],
         vec![node(
-            Op::Add {
-                activation: Activation::None,
-            },
+            Op::Binary(Binary::Add, Activation::None),
             &[0, 0],
             1,
         )],
@@ -387,7 +385,7 @@ fn minus_zero_counts_as_zero() {
             tensor(&[2], DType::F32, None),
             tensor(&[2], DType::F32, None),
         ],
-        vec![node(Op::Reshape, &[0], 1)],
+        vec![node(Op::Move(Move::Reshape), &[0], 1)],
         &[0],
     );
     let mut session = gpu
@@ -407,8 +405,8 @@ fn a_tensor_that_is_not_finite_is_named() {
     let program = program(
         (0..3).map(|_| tensor(&[4], DType::F32, None)).collect(),
         vec![
-            node(Op::Add { activation: NONE }, &[0, 0], 1),
-            node(Op::Add { activation: NONE }, &[1, 1], 2),
+            node(Op::Binary(Binary::Add, NONE), &[0, 0], 1),
+            node(Op::Binary(Binary::Add, NONE), &[1, 1], 2),
         ],
         &[0],
     );
@@ -444,7 +442,7 @@ fn bytes_become_floats_by_their_table() {
             tensor(&[5], DType::F32, None),
             tensor(&[5], DType::F32, None),
         ],
-        vec![node(Op::Reshape, &[0], 1)],
+        vec![node(Op::Move(Move::Reshape), &[0], 1)],
         &[0],
     );
     let table: Vec<f32> = (0..256).map(|i| (i as f32 - 127.5) / 127.5).collect();

@@ -1,24 +1,11 @@
 //! From the tree of a file to a checked graph. Everything later rooms rely on is checked here.
 
-use super::{
-    Activation, Error, Graph, Lstm, Node, Op, Padding, Quantization, StridedSlice, Tensor, Window,
-    lstm_inputs,
-};
-use crate::model::{self, BuiltinOperator as B, BuiltinOptions as O, Model, TensorType};
+use super::{Error, Graph, Move, Node, Op, Quantization, Tensor, attributes};
+use crate::model::{self, Model, TensorType};
 use crate::num::{DType, Values};
 
 /// Most elements one tensor may have in one sample: devices index with 32 bits.
 const MAX_ELEMENTS: usize = 1 << 31;
-
-/// The operator's options of one type, or its defaults where the file leaves them out.
-macro_rules! options {
-    ($operator:expr, $variant:ident) => {
-        match &$operator.builtin_options {
-            Some(O::$variant(o)) => Some(o.as_ref()),
-            _ => None,
-        }
-    };
-}
 
 /// Makes the graph of the model's first subgraph.
 ///
@@ -138,15 +125,11 @@ impl Import<'_> {
                     ));
                 }
                 let state = graph.tensors[id].variable;
-                let lstm = matches!(node.op, Op::UnidirectionalSequenceLstm(_));
-                if state
-                    && !(lstm
-                        && [lstm_inputs::OUTPUT_STATE, lstm_inputs::CELL_STATE].contains(&place))
-                {
+                if state && !node.op.states().contains(&place) {
                     return Err(error(
                         node,
                         format!(
-                            "it reads the state {} as input {place}; states are inputs 18 and 19 of an LSTM",
+                            "it reads the state {} as input {place}; states are inputs 18 and 19 of an LSTM and 4 of an RNN or SVDF",
                             graph.describe(id)
                         ),
                     ));
@@ -192,8 +175,8 @@ impl Import<'_> {
             node: format!("{name} (operator {i})"),
             what,
         };
-        let op = self
-            .op(model::builtin_code(code), operator, &error)?
+        let op = attributes::op(model::builtin_code(code), &name, operator)
+            .map_err(&error)?
             .ok_or_else(|| Error::UnsupportedOp {
                 file: self.file.into(),
                 index: i,
@@ -220,7 +203,11 @@ impl Import<'_> {
             required(&operator.outputs)?,
             required(&operator.intermediates)?,
         );
-        if outputs.len() != 1 {
+        let several = matches!(
+            op,
+            Op::Move(Move::Split | Move::SplitV | Move::Unpack(_)) | Op::TopK
+        );
+        if outputs.is_empty() || (outputs.len() != 1 && !several) {
             return Err(error(format!(
                 "it has {} outputs, expected 1",
                 outputs.len()
@@ -233,119 +220,6 @@ impl Import<'_> {
             outputs,
             intermediates,
         })
-    }
-
-    /// The operator's meaning; `None` if it is not on the list.
-    fn op(
-        &self,
-        code: i32,
-        operator: &model::Operator,
-        error: &dyn Fn(String) -> Error,
-    ) -> Result<Option<Op>, Error> {
-        let activation = |code: i8| match code {
-            0 => Ok(Activation::None),
-            1 => Ok(Activation::Relu),
-            2 => Ok(Activation::ReluN1To1),
-            3 => Ok(Activation::Relu6),
-            // LiteRT's kernels take these without a word and compute no activation at all.
-            4 => Err(error(
-                "fused activation TANH, which LiteRT ignores here; use a separate TANH".into(),
-            )),
-            5 => Err(error(
-                "fused activation SIGN_BIT, which LiteRT ignores here".into(),
-            )),
-            other => Err(error(format!("unknown fused activation {other}"))),
-        };
-        let padding = |code: i8| match code {
-            0 => Ok(Padding::Same),
-            1 => Ok(Padding::Valid),
-            other => Err(error(format!("unknown padding {other}"))),
-        };
-        let positive = |h: i32, w: i32, what: &str| match (usize::try_from(h), usize::try_from(w)) {
-            (Ok(h), Ok(w)) if h > 0 && w > 0 => Ok([h, w]),
-            _ => Err(error(format!("{what} {h}x{w} is not positive"))),
-        };
-        let missing = || error("its options are missing".into());
-        let op = match code {
-            c if c == B::Conv2d as i32 => {
-                let o = options!(operator, Conv2DOptions).ok_or_else(missing)?;
-                Op::Conv2d(Window {
-                    padding: padding(o.padding)?,
-                    stride: positive(o.stride_h, o.stride_w, "stride")?,
-                    dilation: positive(o.dilation_h_factor, o.dilation_w_factor, "dilation")?,
-                    activation: activation(o.fused_activation_function)?,
-                })
-            }
-            c if c == B::DepthwiseConv2d as i32 => {
-                let o = options!(operator, DepthwiseConv2DOptions).ok_or_else(missing)?;
-                Op::DepthwiseConv2d(Window {
-                    padding: padding(o.padding)?,
-                    stride: positive(o.stride_h, o.stride_w, "stride")?,
-                    dilation: positive(o.dilation_h_factor, o.dilation_w_factor, "dilation")?,
-                    activation: activation(o.fused_activation_function)?,
-                })
-            }
-            c if c == B::FullyConnected as i32 => {
-                let o = options!(operator, FullyConnectedOptions).ok_or_else(missing)?;
-                if o.weights_format != 0 {
-                    return Err(error("shuffled weights are not supported".into()));
-                }
-                Op::FullyConnected {
-                    activation: activation(o.fused_activation_function)?,
-                }
-            }
-            c if c == B::UnidirectionalSequenceLstm as i32 => {
-                let o =
-                    options!(operator, UnidirectionalSequenceLstmOptions).ok_or_else(missing)?;
-                if o.fused_activation_function != model::ActivationFunctionType::Tanh as i8 {
-                    return Err(error(format!(
-                        "activation {} is not supported, only TANH",
-                        o.fused_activation_function
-                    )));
-                }
-                if o.diagonal_recurrent_tensors {
-                    return Err(error("diagonal recurrent weights are not supported".into()));
-                }
-                if !o.cell_clip.is_finite() || o.cell_clip < 0.0 {
-                    return Err(error(format!("cell clip {} is not a bound", o.cell_clip)));
-                }
-                Op::UnidirectionalSequenceLstm(Lstm {
-                    cell_clip: o.cell_clip,
-                    time_major: o.time_major,
-                })
-            }
-            c if c == B::Add as i32 => {
-                let code =
-                    options!(operator, AddOptions).map_or(0, |o| o.fused_activation_function);
-                Op::Add {
-                    activation: activation(code)?,
-                }
-            }
-            c if c == B::Mean as i32 => Op::Mean,
-            c if c == B::Reshape as i32 => Op::Reshape,
-            c if c == B::StridedSlice as i32 => {
-                let o = options!(operator, StridedSliceOptions).ok_or_else(missing)?;
-                Op::StridedSlice(StridedSlice {
-                    begin_mask: o.begin_mask as u32,
-                    end_mask: o.end_mask as u32,
-                    ellipsis_mask: o.ellipsis_mask as u32,
-                    new_axis_mask: o.new_axis_mask as u32,
-                    shrink_axis_mask: o.shrink_axis_mask as u32,
-                    offset: o.offset,
-                })
-            }
-            c if c == B::Softmax as i32 => {
-                let beta = options!(operator, SoftmaxOptions).ok_or_else(missing)?.beta;
-                if !beta.is_finite() || beta <= 0.0 {
-                    return Err(error(format!("beta {beta} is not positive")));
-                }
-                Op::Softmax { beta }
-            }
-            c if c == B::Quantize as i32 => Op::Quantize,
-            c if c == B::Dequantize as i32 => Op::Dequantize,
-            _ => return Ok(None),
-        };
-        Ok(Some(op))
     }
 
     fn tensor(&self, i: usize, t: &model::Tensor) -> Result<Tensor, Error> {
@@ -426,20 +300,8 @@ impl Import<'_> {
                 elements * dtype.size()
             )));
         }
-        // TFLite files are little-endian, as is every platform wgpu runs on.
-        let value = match dtype {
-            DType::F32 => Values::F32(bytemuck::pod_collect_to_vec(bytes)),
-            DType::I8 => Values::I8(bytemuck::pod_collect_to_vec(bytes)),
-            DType::U8 => Values::U8(bytes.to_vec()),
-            DType::I16 => Values::I16(bytemuck::pod_collect_to_vec(bytes)),
-            DType::I32 => Values::I32(bytemuck::pod_collect_to_vec(bytes)),
-            DType::I64 => Values::I64(bytemuck::pod_collect_to_vec(bytes)),
-            other => {
-                return Err(error(format!(
-                    "constants of type {other} are not supported"
-                )));
-            }
-        };
+        let value = Values::from_bytes(dtype, bytes)
+            .ok_or_else(|| error(format!("constants of type {dtype} are not supported")))?;
         Ok(Some(value))
     }
 }

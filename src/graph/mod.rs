@@ -3,6 +3,7 @@
 //! Shapes are per sample, exactly as the model declares them (usually with a leading batch dimension of 1); the
 //! engine's own sample dimension is not part of the graph. Tensor numbers are those of the file's subgraph.
 
+mod attributes;
 mod error;
 mod import;
 mod op;
@@ -10,7 +11,10 @@ mod support;
 
 pub use error::Error;
 pub use import::load;
-pub use op::{Activation, Lstm, Op, Padding, StridedSlice, Window, lstm_inputs};
+pub use op::{
+    Activation, Binary, Lstm, Move, Op, Padding, Pool, PoolWindow, Reduce, RnnActivation, Static,
+    StridedSlice, Unary, Window, lstm_inputs,
+};
 pub use support::{OpSupport, SUPPORT};
 
 use crate::num::{Affine, DType, Values};

@@ -161,24 +161,8 @@ fn geometry(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvShape, Er
             (last, 1, last / in_c)
         }
     };
-    let axis = |size: usize, k: usize, i: usize| -> Result<(usize, usize), Error> {
-        let (stride, dilation) = (window.stride[i], window.dilation[i]);
-        let span = (k - 1).checked_mul(dilation).and_then(|s| s.checked_add(1));
-        let span = span.ok_or_else(|| c.error("its dilated filter is too large"))?;
-        match window.padding {
-            Padding::Valid if span > size => Err(c.error(format!(
-                "its filter spans {span} positions but the input has {size}"
-            ))),
-            Padding::Valid => Ok(((size - span) / stride + 1, 0)),
-            Padding::Same => {
-                let out = size.div_ceil(stride);
-                let needed = (out - 1) * stride + span;
-                Ok((out, needed.saturating_sub(size) / 2))
-            }
-        }
-    };
-    let (out_h, pad_top) = axis(in_h, k_h, 0)?;
-    let (out_w, pad_left) = axis(in_w, k_w, 1)?;
+    let (out_h, pad_top) = window_axis(c, window, in_h, k_h, 0)?;
+    let (out_w, pad_left) = window_axis(c, window, in_w, k_w, 1)?;
     c.expect_shape(output, &[batch, out_h, out_w, out_c])?;
     let sizes = [
         batch,
@@ -203,6 +187,30 @@ fn geometry(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvShape, Er
         return Err(c.error("a stride, dilation or padding is too large"));
     }
     Ok(bytemuck::cast(sizes.map(u32_of)))
+}
+
+/// Outputs along dimension `i` (height, width) of a window of `k` over `size` positions, and the padding before them.
+pub(super) fn window_axis(
+    c: Context<'_>,
+    window: &Window,
+    size: usize,
+    k: usize,
+    i: usize,
+) -> Result<(usize, usize), Error> {
+    let (stride, dilation) = (window.stride[i], window.dilation[i]);
+    let span = (k - 1).checked_mul(dilation).and_then(|s| s.checked_add(1));
+    let span = span.ok_or_else(|| c.error("its dilated filter is too large"))?;
+    match window.padding {
+        Padding::Valid if span > size => Err(c.error(format!(
+            "its filter spans {span} positions but the input has {size}"
+        ))),
+        Padding::Valid => Ok(((size - span) / stride + 1, 0)),
+        Padding::Same => {
+            let out = size.div_ceil(stride);
+            let needed = out.saturating_sub(1) * stride + span;
+            Ok((out, needed.saturating_sub(size) / 2))
+        }
+    }
 }
 
 /// bias − zero point · Σ weights, a row of `depth` weights at a time.

@@ -154,6 +154,12 @@ pub enum DeviceError {
         /// NaN or infinite.
         what: &'static str,
     },
+    /// The data asks for what the model does not have.
+    #[error("{what}")]
+    Data {
+        /// Operator, tensor, value and what to do.
+        what: String,
+    },
     /// Anything else.
     #[error("{device}: {what}")]
     Failed {

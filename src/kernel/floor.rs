@@ -1,7 +1,7 @@
 //! What a program cannot do without: operations and bytes a sample, computed from the graph.
 //!
-//! A multiplication and an addition count as two operations. Elementwise work counts one operation a result, a MEAN
-//! one an input, a SOFTMAX four a value, an LSTM ten a cell and step beside its products. Each operator reads its
+//! A multiplication and an addition count as two operations. Elementwise work counts one operation a result, a
+//! reduction one an input, a SOFTMAX four a value, an LSTM ten a cell and step beside its products. Each operator reads its
 //! inputs and writes its outputs once; weights are read once a batch and counted apart.
 
 use super::{Kernel, Program, Step};
@@ -38,11 +38,41 @@ impl Kernel {
             Kernel::FullyConnectedI8(k) => elements * 2 * k.shape.depth as u64,
             Kernel::LstmF32(k) => lstm(elements, k.shape.input, k.shape.cells),
             Kernel::LstmI8(k) => lstm(elements, k.shape.input, k.shape.cells),
-            Kernel::MeanF32(k) => elements * u64::from(k.count),
-            Kernel::MeanI8(k) => elements * u64::from(k.shape.count),
-            Kernel::SoftmaxF32(_) | Kernel::SoftmaxI8(_) => elements * 4,
-            Kernel::AddF32(_) | Kernel::AddI8(_) | Kernel::Quantize(_) => elements,
-            Kernel::Copy | Kernel::Gather(_) | Kernel::Requantize(_) | Kernel::Dequantize(_) => 0,
+            Kernel::MatmulF32(k) => elements * 2 * u64::from(k.shape.depth),
+            Kernel::MatmulI8(k) => elements * 2 * u64::from(k.shape.depth),
+            Kernel::RnnF32(k) => elements * 2 * (k.shape.input + k.shape.cells) as u64,
+            Kernel::SvdfF32(k) => elements * 2 * (k.rank * (k.input + 1)) as u64,
+            Kernel::ReduceF32(k) | Kernel::ReduceI8(k) | Kernel::ReduceInt(k) => {
+                elements * u64::from(k.shape.count)
+            }
+            Kernel::SumI8(k) => elements * u64::from(k.shape.count),
+            Kernel::Arg(k) => elements * u64::from(k.shape.count),
+            Kernel::PoolF32(k) => elements * u64::from(k.shape.k_h * k.shape.k_w),
+            Kernel::PoolI8(k) => elements * u64::from(k.shape.k_h * k.shape.k_w),
+            Kernel::BilinearF32(_) | Kernel::BilinearI8(_) => elements * 8,
+            Kernel::SoftmaxF32(_)
+            | Kernel::SoftmaxI8(_)
+            | Kernel::LogSoftmaxF32(_)
+            | Kernel::LogSoftmaxI8(_)
+            | Kernel::L2NormF32(_)
+            | Kernel::L2NormI8(_) => elements * 4,
+            Kernel::UnaryF32(_)
+            | Kernel::BinaryF32(_)
+            | Kernel::BinaryInt(_)
+            | Kernel::AddI8(_)
+            | Kernel::Cumsum(_)
+            | Kernel::Quantize(_) => elements,
+            Kernel::TopK(k) => u64::from(k.lines.outer) * u64::from(k.lines.size),
+            Kernel::Copy
+            | Kernel::Place(_)
+            | Kernel::Nearest(_)
+            | Kernel::Take(_)
+            | Kernel::Select(_)
+            | Kernel::Table(_)
+            | Kernel::BinaryTable(_)
+            | Kernel::OneHot(_)
+            | Kernel::Cast
+            | Kernel::Dequantize(_) => 0,
         }
     }
 }

@@ -2,19 +2,36 @@
 //! devices, so that devices cannot differ in anything but how they do the arithmetic.
 
 mod add;
+mod batch_matmul;
+mod binary;
+mod broadcast;
+mod context;
 mod conv;
 mod device;
 mod floor;
 mod fully_connected;
 mod lstm;
-mod mean;
+mod norm;
+mod place;
+mod pool;
 mod quantize;
+mod recurrent;
+mod reduce;
+mod resize;
+mod row;
+mod select;
 mod softmax;
 mod strided_slice;
+mod take;
 mod tolerance;
+mod transpose_conv;
+pub(crate) mod unary;
 
 pub use crate::num::Range;
-pub use add::{Add, AddI8, LEFT_SHIFT};
+pub use add::{AddI8, LEFT_SHIFT};
+pub use batch_matmul::{MatmulF32, MatmulI8, MatmulShape};
+pub use binary::{BinaryF32, BinaryInt, BinaryTable};
+pub use broadcast::Broadcast;
 pub use conv::{Conv, ConvF32, ConvI8, ConvShape, fold_zero_point};
 pub use device::{
     Device, DeviceError, Feed, Keep, Profile, Roofline, Session, SessionConfig, Statistics,
@@ -22,21 +39,31 @@ pub use device::{
 pub use floor::{Floor, Floors};
 pub use fully_connected::{FullyConnected, FullyConnectedF32, FullyConnectedI8};
 pub use lstm::{LstmF32, LstmI8, LstmShape};
-pub use mean::{Mean, MeanI8};
-pub use quantize::{Dequantize, Quantize, Requantize};
+pub use norm::{L2Norm, LogSoftmaxI8};
+pub use place::{Box8, Place, VIEW};
+pub use pool::{PoolF32, PoolI8, PoolShape};
+pub use quantize::{Dequantize, Quantize, Table};
 pub(crate) use quantize::{from_order_key, order_key};
+pub use recurrent::{RnnF32, SvdfF32};
+pub use reduce::{Arg, Axes, ReduceOf, SumI8};
+pub use resize::{Bilinear, Nearest, ResizeShape, Tap};
+pub use row::{Cumsum, Lines, OneHot, TopK};
+pub use select::Select;
 pub use softmax::{Softmax, SoftmaxI8};
-pub use strided_slice::Gather;
+pub use take::{MAX_INDICES, Take};
 pub use tolerance::HALVES;
 
-use crate::graph::{Error, Graph, Node, Op, TensorId};
-use crate::num::{Affine, DType, Multiplier};
+use crate::graph::{Error, Graph, Move, Op, Quantization, Tensor, TensorId, Unary};
+use crate::num::DType;
+use context::{Context, u32_of};
 
 /// What a device runs: the graph and one prepared kernel a node.
 #[derive(Debug)]
 pub struct Program {
-    /// The graph the kernels were prepared from.
+    /// The graph the kernels were prepared from, and behind its tensors those that lie between the kernels of a node.
     pub graph: Graph,
+    /// How many tensors the file has.
+    pub given: usize,
     /// In execution order.
     pub steps: Vec<Step>,
 }
@@ -65,34 +92,84 @@ pub enum Kernel {
     DepthwiseF32(ConvF32),
     /// int8 depthwise convolution.
     DepthwiseI8(ConvI8),
-    /// Float matrix product.
+    /// Float matrix product with constant weights.
     FullyConnectedF32(FullyConnectedF32),
-    /// int8 matrix product.
+    /// int8 matrix product with constant weights.
     FullyConnectedI8(FullyConnectedI8),
+    /// Float products of activations.
+    MatmulF32(MatmulF32),
+    /// int8 products of activations.
+    MatmulI8(MatmulI8),
     /// Float LSTM.
     LstmF32(LstmF32),
     /// Integer LSTM (8-bit activations, 16-bit cell).
     LstmI8(LstmI8),
-    /// Float sum.
-    AddF32(Add),
-    /// int8 sum.
+    /// Float simple recurrent network.
+    RnnF32(RnnF32),
+    /// Float SVDF.
+    SvdfF32(SvdfF32),
+    /// A function of each float.
+    UnaryF32(Unary),
+    /// A function of each byte.
+    Table(Table),
+    /// A function of two floats.
+    BinaryF32(BinaryF32),
+    /// A function of two int32 or int64.
+    BinaryInt(BinaryInt),
+    /// A function of two bytes.
+    BinaryTable(BinaryTable),
+    /// int8 sum or difference.
     AddI8(AddI8),
-    /// Float mean.
-    MeanF32(Mean),
-    /// int8 mean.
-    MeanI8(MeanI8),
+    /// Elements of one of two operands, any type.
+    Select(Select),
+    /// Float reductions.
+    ReduceF32(ReduceOf),
+    /// int8 maximum and minimum.
+    ReduceI8(ReduceOf),
+    /// Reductions of int32, int64 and bool.
+    ReduceInt(ReduceOf),
+    /// int8 mean and sum.
+    SumI8(SumI8),
+    /// Index of the largest or smallest.
+    Arg(Arg),
+    /// Float pools.
+    PoolF32(PoolF32),
+    /// int8 pools.
+    PoolI8(PoolI8),
     /// The elements as they are, any type.
     Copy,
-    /// Elements picked by strides, any type.
-    Gather(Gather),
+    /// Elements in other places, any type.
+    Place(Place),
+    /// The nearest pixels, any type.
+    Nearest(Nearest),
+    /// Float pixels between neighbours.
+    BilinearF32(Bilinear<f32>),
+    /// int8 pixels between neighbours.
+    BilinearI8(Bilinear<i32>),
+    /// Slices by indices, any type.
+    Take(Take),
     /// Float softmax.
     SoftmaxF32(Softmax),
     /// int8 softmax.
     SoftmaxI8(SoftmaxI8),
+    /// Float logarithm of softmax.
+    LogSoftmaxF32(Softmax),
+    /// int8 logarithm of softmax.
+    LogSoftmaxI8(LogSoftmaxI8),
+    /// Float vectors of length 1.
+    L2NormF32(L2Norm),
+    /// int8 vectors of length 1.
+    L2NormI8(L2Norm),
+    /// Running sums of floats or integers.
+    Cumsum(Cumsum),
+    /// The largest floats of a line.
+    TopK(TopK),
+    /// Vectors with one float that differs.
+    OneHot(OneHot),
+    /// Another type, by C's conversion.
+    Cast,
     /// Float to 8 bits.
     Quantize(Quantize),
-    /// 8 bits to 8 bits with other parameters.
-    Requantize(Requantize),
     /// 8 bits to float.
     Dequantize(Dequantize),
 }
@@ -112,23 +189,61 @@ pub fn prepare(graph: Graph) -> Result<Program, Error> {
             what: format!("its input {} has no elements", graph.describe(id)),
         });
     }
+    let given = graph.tensors.len();
+    let mut added = Vec::new();
     for (i, node) in graph.nodes.iter().enumerate() {
         let context = Context {
             graph: &graph,
             node,
         };
-        let (inputs, outputs) = context.io();
-        context.check_values(&inputs, &outputs)?;
-        let kernel = context.kernel()?;
-        context.check_work(&kernel)?;
-        steps.push(Step {
-            node: i,
-            kernel,
-            inputs,
-            outputs,
-        });
+        for place in 0..node.outputs.len() {
+            let (inputs, outputs) = context.io(place);
+            context.check_values(&inputs, &outputs)?;
+            for (kernel, spread) in context.kernels(place)? {
+                let mut step = Step {
+                    node: i,
+                    kernel,
+                    inputs: inputs.clone(),
+                    outputs: outputs.clone(),
+                };
+                // What lies between two kernels of a node is a tensor that the file does not have.
+                if let Some(shape) = spread {
+                    step.outputs = vec![given + added.len()];
+                    added.push(between(context.tensor(inputs[0]), shape));
+                } else if let Some(last) = steps.last().filter(|s: &&Step| s.node == i)
+                    && last.outputs[0] >= given
+                {
+                    step.inputs = last.outputs.clone();
+                }
+                context.check_work(&step.kernel)?;
+                steps.push(step);
+            }
+        }
     }
-    Ok(Program { graph, steps })
+    let mut graph = graph;
+    graph.tensors.extend(added);
+    Ok(Program {
+        graph,
+        given,
+        steps,
+    })
+}
+
+/// A tensor between two kernels, of the type and parameters of another.
+fn between(of: &Tensor, shape: [usize; 4]) -> Tensor {
+    let quantization = of.quantization.as_ref().map(|q| Quantization {
+        scales: q.scales.clone(),
+        zero_points: q.zero_points.clone(),
+        axis: 0,
+    });
+    Tensor {
+        name: format!("{} with zeros between its pixels", of.name),
+        shape: shape.to_vec(),
+        dtype: of.dtype,
+        quantization,
+        constant: None,
+        variable: false,
+    }
 }
 
 impl Program {
@@ -141,76 +256,125 @@ impl Program {
             .sum()
     }
 
-    /// Tensors that have a value after a run: fed or computed, states included, in the order of the file.
+    /// Tensors of the file that have a value after a run: fed or computed, states included, in its order.
     pub fn values(&self) -> Vec<TensorId> {
         let mut ids: Vec<TensorId> = self.graph.inputs.clone();
         ids.extend(self.steps.iter().flat_map(|s| s.outputs.iter().copied()));
+        ids.retain(|&id| id < self.given);
         ids.sort_unstable();
         ids.dedup();
         ids
     }
 }
 
-/// A node under preparation, with what its family needs to look up or complain.
-#[derive(Clone, Copy)]
-struct Context<'a> {
-    graph: &'a Graph,
-    node: &'a Node,
-}
+impl Context<'_> {
+    /// The kernels of output `place`, each with the shape of what it writes if that is not a tensor of the file.
+    fn kernels(self, place: usize) -> Result<Vec<(Kernel, Option<[usize; 4]>)>, Error> {
+        let (window, at) = match &self.node.op {
+            Op::TransposeConv(w) => (w, transpose_conv::TRANSPOSE_CONV),
+            Op::Convolution2dTransposeBias(w) => (w, transpose_conv::TRANSPOSE_BIAS),
+            _ => return Ok(vec![(self.kernel(place)?, None)]),
+        };
+        let spread = transpose_conv::prepare(self, window, &at)?;
+        let first = spread
+            .place
+            .map(|place| (Kernel::Place(place), Some(spread.shape)));
+        Ok(first.into_iter().chain([(spread.conv, None)]).collect())
+    }
 
-impl<'a> Context<'a> {
-    fn kernel(self) -> Result<Kernel, Error> {
-        let dtype = self.tensor(self.input(0)?).dtype;
+    fn kernel(self, place: usize) -> Result<Kernel, Error> {
+        let (inputs, _) = self.io(place);
+        let first = inputs.first().copied();
+        let first = first.ok_or_else(|| self.error("its first input is missing"))?;
+        let dtype = self.tensor(first).dtype;
+        let is_constant = |i: usize| {
+            self.optional_input(i)
+                .is_some_and(|id| self.tensor(id).constant.is_some())
+        };
         match (&self.node.op, dtype) {
-            (Op::Conv2d(w), DType::F32) => Ok(Kernel::ConvF32(conv::f32(self, w, Conv::Full)?)),
-            (Op::Conv2d(w), DType::I8) => Ok(Kernel::ConvI8(conv::i8(self, w, Conv::Full)?)),
+            (Op::Conv2d(w), DType::F32) => conv::f32(self, w, Conv::Full).map(Kernel::ConvF32),
+            (Op::Conv2d(w), DType::I8) => conv::i8(self, w, Conv::Full).map(Kernel::ConvI8),
             (Op::DepthwiseConv2d(w), DType::F32) => {
-                Ok(Kernel::DepthwiseF32(conv::f32(self, w, Conv::Depthwise)?))
+                conv::f32(self, w, Conv::Depthwise).map(Kernel::DepthwiseF32)
             }
             (Op::DepthwiseConv2d(w), DType::I8) => {
-                Ok(Kernel::DepthwiseI8(conv::i8(self, w, Conv::Depthwise)?))
+                conv::i8(self, w, Conv::Depthwise).map(Kernel::DepthwiseI8)
             }
-            (Op::FullyConnected { activation }, DType::F32) => Ok(Kernel::FullyConnectedF32(
-                fully_connected::f32(self, *activation)?,
-            )),
-            (Op::FullyConnected { activation }, DType::I8) => Ok(Kernel::FullyConnectedI8(
-                fully_connected::i8(self, *activation)?,
-            )),
+            (Op::FullyConnected { activation }, DType::F32) if !is_constant(1) => {
+                batch_matmul::dense(self, *activation).map(Kernel::MatmulF32)
+            }
+            (Op::FullyConnected { activation }, DType::F32) => {
+                fully_connected::f32(self, *activation).map(Kernel::FullyConnectedF32)
+            }
+            (Op::FullyConnected { activation }, DType::I8) => {
+                fully_connected::i8(self, *activation).map(Kernel::FullyConnectedI8)
+            }
+            (Op::BatchMatmul { adj_x, adj_y }, DType::F32) => {
+                batch_matmul::f32(self, *adj_x, *adj_y).map(Kernel::MatmulF32)
+            }
+            (Op::BatchMatmul { adj_x, adj_y }, DType::I8) => {
+                batch_matmul::i8(self, *adj_x, *adj_y).map(Kernel::MatmulI8)
+            }
             (Op::UnidirectionalSequenceLstm(a), DType::F32) => {
-                Ok(Kernel::LstmF32(lstm::f32(self, a)?))
+                lstm::f32(self, a).map(Kernel::LstmF32)
             }
-            (Op::UnidirectionalSequenceLstm(a), DType::I8) => {
-                Ok(Kernel::LstmI8(lstm::i8(self, a)?))
+            (Op::UnidirectionalSequenceLstm(a), DType::I8) => lstm::i8(self, a).map(Kernel::LstmI8),
+            (
+                Op::UnidirectionalSequenceRnn {
+                    activation,
+                    time_major,
+                },
+                DType::F32,
+            ) => recurrent::rnn(self, *activation, *time_major).map(Kernel::RnnF32),
+            (Op::Svdf { rank, activation }, DType::F32) => {
+                recurrent::svdf(self, *rank, *activation).map(Kernel::SvdfF32)
             }
-            (Op::Add { activation }, DType::F32) => {
-                Ok(Kernel::AddF32(add::f32(self, *activation)?))
+            (Op::Unary(u), DType::F32) => unary::f32(self, *u).map(Kernel::UnaryF32),
+            (Op::Unary(u), DType::I8) => unary::i8(self, *u).map(Kernel::Table),
+            (Op::Unary(u), DType::Bool) => unary::bool(self, *u).map(Kernel::Table),
+            (Op::Binary(op, activation), _) => binary::prepare(self, *op, *activation),
+            (Op::Select { broadcast }, _) => {
+                select::prepare(self, *broadcast).map(Kernel::Select)
             }
-            (Op::Add { activation }, DType::I8) => Ok(Kernel::AddI8(add::i8(self, *activation)?)),
-            (Op::Mean, DType::F32) => Ok(Kernel::MeanF32(mean::f32(self)?)),
-            (Op::Mean, DType::I8) => Ok(Kernel::MeanI8(mean::i8(self)?)),
-            (Op::Reshape, DType::F32 | DType::I8 | DType::U8) => {
-                self.same_parameters()?;
-                if self.graph.elements(self.input(0)?) != self.graph.elements(self.output(0)?) {
-                    return Err(
-                        self.error("the output does not have as many elements as the input")
-                    );
-                }
-                Ok(Kernel::Copy)
+            (Op::Reduce(op), _) => reduce::prepare(self, *op),
+            (Op::Arg { largest }, _) => reduce::arg(self, *largest).map(Kernel::Arg),
+            (Op::Pool(kind, window), _) => pool::prepare(self, *kind, window),
+            (Op::Move(motion), _) => self.moved(motion, place),
+            (
+                Op::Resize {
+                    bilinear,
+                    align_corners,
+                    half_pixel_centers,
+                },
+                _,
+            ) => resize::prepare(self, *bilinear, *align_corners, *half_pixel_centers),
+            (Op::Gather { axis, batch_dims }, _) => {
+                take::gather(self, *axis, *batch_dims).map(Kernel::Take)
             }
-            (Op::StridedSlice(a), DType::F32 | DType::I8 | DType::U8) => {
-                self.same_parameters()?;
-                Ok(Kernel::Gather(strided_slice::prepare(self, a)?))
-            }
+            (Op::GatherNd, _) => take::gather_nd(self).map(Kernel::Take),
+            (Op::EmbeddingLookup, _) => take::embedding(self).map(Kernel::Take),
             (Op::Softmax { beta }, DType::F32) => {
-                Ok(Kernel::SoftmaxF32(softmax::f32(self, *beta)?))
+                softmax::f32(self, *beta).map(Kernel::SoftmaxF32)
             }
-            (Op::Softmax { beta }, DType::I8) => Ok(Kernel::SoftmaxI8(softmax::i8(self, *beta)?)),
-            (Op::Quantize, DType::F32) => Ok(Kernel::Quantize(quantize::quantize(self)?)),
+            (Op::Softmax { beta }, DType::I8) => softmax::i8(self, *beta).map(Kernel::SoftmaxI8),
+            (Op::LogSoftmax, _) => norm::log_softmax(self),
+            (Op::L2Normalization, _) => norm::l2(self),
+            (Op::Cast, _) => {
+                self.expect_shape(self.output(0)?, self.shape(first))?;
+                Ok(Kernel::Cast)
+            }
+            (Op::Cumsum { exclusive, reverse }, _) => row::cumsum(self, *exclusive, *reverse),
+            (Op::TopK, _) => row::top_k(self, place),
+            (Op::OneHot { axis }, _) => row::one_hot(self, *axis),
+            (Op::Quantize, DType::F32) => quantize::quantize(self).map(Kernel::Quantize),
             (Op::Quantize, DType::I8 | DType::U8) => {
-                Ok(Kernel::Requantize(quantize::requantize(self)?))
+                quantize::requantize(self).map(Kernel::Table)
             }
             (Op::Dequantize, DType::I8 | DType::U8) => {
-                Ok(Kernel::Dequantize(quantize::dequantize(self)?))
+                quantize::dequantize(self).map(Kernel::Dequantize)
+            }
+            (Op::Rfft2d | Op::Static(_), _) => {
+                Err(self.error("it cannot be computed at run time; only where its inputs are constants"))
             }
             (_, dtype) => Err(self.error(format!(
                 "its input is {dtype}; `zeropoint ops` lists the types it can take"
@@ -218,7 +382,22 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Devices count on elements to work on, and on a value for each sample where an operator is not one of the few
+    /// Elements move and do not change, and so does what they mean.
+    fn moved(self, motion: &Move, place: usize) -> Result<Kernel, Error> {
+        let (input, output) = (self.input(motion.first())?, self.output(place)?);
+        for &id in &self.io(place).0 {
+            self.expect_dtype(id, self.tensor(output).dtype)?;
+        }
+        if !matches!(motion, Move::Reshape | Move::Squeeze | Move::ExpandDims) {
+            return place::prepare(self, motion, place).map(Kernel::Place);
+        }
+        if self.graph.elements(input) != self.graph.elements(output) {
+            return Err(self.error("the output does not have as many elements as the input"));
+        }
+        Ok(Kernel::Copy)
+    }
+
+    /// Devices count on elements to work on, and on a value for each sample where an operator is not one of those
     /// that converters leave behind a constant.
     fn check_values(self, inputs: &[TensorId], outputs: &[TensorId]) -> Result<(), Error> {
         let describe = |id: TensorId| self.graph.describe(id);
@@ -231,7 +410,14 @@ impl<'a> Context<'a> {
         }
         let may_be_constant = matches!(
             self.node.op,
-            Op::Add { .. } | Op::Reshape | Op::StridedSlice(_)
+            Op::Binary(..)
+                | Op::Move(_)
+                | Op::Select { .. }
+                | Op::Gather { .. }
+                | Op::GatherNd
+                | Op::EmbeddingLookup
+                | Op::BatchMatmul { .. }
+                | Op::FullyConnected { .. }
         );
         match inputs
             .iter()
@@ -252,8 +438,15 @@ impl<'a> Context<'a> {
             Kernel::ConvI8(k) | Kernel::DepthwiseI8(k) => k.shape.depth(),
             Kernel::FullyConnectedF32(k) => k.shape.depth,
             Kernel::FullyConnectedI8(k) => k.shape.depth,
+            Kernel::MatmulF32(k) => k.shape.depth as usize,
+            Kernel::MatmulI8(k) => k.shape.depth as usize,
             Kernel::LstmF32(k) => 4 * (k.shape.input + k.shape.cells),
             Kernel::LstmI8(k) => 4 * (k.shape.input + k.shape.cells),
+            Kernel::RnnF32(k) => k.shape.input + k.shape.cells,
+            Kernel::SvdfF32(k) => k.rank * (k.input + k.memory),
+            Kernel::PoolF32(k) => (k.shape.k_h as usize).saturating_mul(k.shape.k_w as usize),
+            Kernel::PoolI8(k) => (k.shape.k_h as usize).saturating_mul(k.shape.k_w as usize),
+            Kernel::TopK(k) => k.lines.size as usize,
             _ => 1,
         };
         let products = self.graph.elements(self.output(0)?).saturating_mul(depth);
@@ -265,281 +458,35 @@ impl<'a> Context<'a> {
         )))
     }
 
-    /// Tensors read and written at run time.
-    fn io(self) -> (Vec<TensorId>, Vec<TensorId>) {
-        let graph = self.graph;
-        let mut outputs = self.node.outputs.clone();
-        let inputs = match self.node.op {
-            Op::Add { .. } => self.node.inputs.iter().flatten().copied().collect(),
-            _ => self
-                .node
-                .inputs
-                .first()
-                .copied()
-                .flatten()
-                .into_iter()
-                .collect(),
+    /// Tensors that output `place` reads at run time, and that it writes: itself and states.
+    fn io(self, place: usize) -> (Vec<TensorId>, Vec<TensorId>) {
+        let node = self.node;
+        let pick = |places: &[usize]| -> Vec<TensorId> {
+            places.iter().filter_map(|&i| self.optional_input(i)).collect()
         };
-        outputs.extend(
-            self.node
-                .inputs
-                .iter()
-                .flatten()
-                .filter(|&&id| graph.tensors[id].variable),
-        );
+        let inputs = match &node.op {
+            Op::Binary(..) | Op::Gather { .. } | Op::GatherNd | Op::BatchMatmul { .. } => {
+                pick(&[0, 1])
+            }
+            Op::EmbeddingLookup => pick(&[1, 0]),
+            Op::Select { .. } => pick(&[0, 1, 2]),
+            Op::TransposeConv(_) => pick(&[2]),
+            Op::Move(motion) => match motion.moved() {
+                None => node.inputs.iter().flatten().copied().collect(),
+                Some(_) => pick(&[motion.first()]),
+            },
+            Op::FullyConnected { .. }
+                if self
+                    .optional_input(1)
+                    .is_some_and(|id| self.graph.is_activation(id)) =>
+            {
+                pick(&[0, 1, 2])
+            }
+            _ => pick(&[0]),
+        };
+        let mut outputs = vec![node.outputs[place]];
+        let states = node.inputs.iter().flatten();
+        outputs.extend(states.filter(|&&id| self.graph.tensors[id].variable));
         (inputs, outputs)
     }
-
-    fn error(self, what: impl Into<String>) -> Error {
-        Error::Node {
-            file: self.graph.file.clone(),
-            node: self.node.describe(),
-            what: what.into(),
-        }
-    }
-
-    fn tensor(self, id: TensorId) -> &'a crate::graph::Tensor {
-        &self.graph.tensors[id]
-    }
-
-    fn optional_input(self, i: usize) -> Option<TensorId> {
-        self.node.inputs.get(i).copied().flatten()
-    }
-
-    fn input(self, i: usize) -> Result<TensorId, Error> {
-        self.optional_input(i)
-            .ok_or_else(|| self.error(format!("input {i} is missing")))
-    }
-
-    fn output(self, i: usize) -> Result<TensorId, Error> {
-        self.node
-            .outputs
-            .get(i)
-            .copied()
-            .ok_or_else(|| self.error(format!("output {i} is missing")))
-    }
-
-    fn shape(self, id: TensorId) -> &'a [usize] {
-        &self.tensor(id).shape
-    }
-
-    /// The tensor's shape if it has rank `N`.
-    fn shape_of_rank<const N: usize>(self, id: TensorId) -> Result<[usize; N], Error> {
-        <[usize; N]>::try_from(self.shape(id)).map_err(|_| {
-            self.error(format!(
-                "{} has shape {:?}, expected rank {N}",
-                self.graph.describe(id),
-                self.shape(id)
-            ))
-        })
-    }
-
-    fn expect_dtype(self, id: TensorId, dtype: DType) -> Result<(), Error> {
-        let got = self.tensor(id).dtype;
-        if got == dtype {
-            return Ok(());
-        }
-        Err(self.error(format!(
-            "{} is {got}, expected {dtype}",
-            self.graph.describe(id)
-        )))
-    }
-
-    fn expect_shape(self, id: TensorId, shape: &[usize]) -> Result<(), Error> {
-        if self.shape(id) == shape {
-            return Ok(());
-        }
-        Err(self.error(format!(
-            "{} has shape {:?}, expected {shape:?}",
-            self.graph.describe(id),
-            self.shape(id)
-        )))
-    }
-
-    fn affine(self, id: TensorId) -> Result<Affine, Error> {
-        let affine = self.tensor(id).affine().ok_or_else(|| {
-            self.error(format!(
-                "{} needs one scale and one zero point",
-                self.graph.describe(id)
-            ))
-        })?;
-        let (low, high) = match self.tensor(id).dtype {
-            DType::I8 => (-128, 127),
-            DType::U8 => (0, 255),
-            DType::I16 => (-32768, 32767),
-            _ => (i32::MIN, i32::MAX),
-        };
-        if !(low..=high).contains(&affine.zero_point) {
-            return Err(self.error(format!(
-                "{} has zero point {}, outside of its type",
-                self.graph.describe(id),
-                affine.zero_point
-            )));
-        }
-        Ok(affine)
-    }
-
-    /// Symmetric weights' scales: one, or one for each of `channels` along `axis`; zero points 0.
-    fn weight_scales(self, id: TensorId, channels: usize, axis: usize) -> Result<Vec<f32>, Error> {
-        let describe = || self.graph.describe(id);
-        let q = self.tensor(id).quantization.as_ref();
-        let q = q.ok_or_else(|| self.error(format!("{} is not quantized", describe())))?;
-        if q.zero_points.iter().any(|&z| z != 0) {
-            return Err(self.error(format!(
-                "{} has a zero point other than 0; int8 weights are symmetric",
-                describe()
-            )));
-        }
-        if q.scales.len() == 1 {
-            return Ok(vec![q.scales[0]; channels]);
-        }
-        if q.scales.len() != channels || q.axis != axis {
-            return Err(self.error(format!(
-                "{} has {} scales along dimension {}, expected {channels} along dimension {axis}",
-                describe(),
-                q.scales.len(),
-                q.axis
-            )));
-        }
-        Ok(q.scales.clone())
-    }
-
-    fn constant<T: Clone>(
-        self,
-        id: TensorId,
-        as_slice: impl Fn(&crate::num::Values) -> Option<&Vec<T>>,
-        what: &str,
-    ) -> Result<Vec<T>, Error> {
-        let value = self.tensor(id).constant.as_ref();
-        let value = value.ok_or_else(|| {
-            self.error(format!(
-                "{} must be a constant; weights computed at run time are not supported",
-                self.graph.describe(id)
-            ))
-        })?;
-        as_slice(value).cloned().ok_or_else(|| {
-            self.error(format!(
-                "{} is {}, expected {what}",
-                self.graph.describe(id),
-                value.dtype()
-            ))
-        })
-    }
-
-    fn f32s(self, id: TensorId) -> Result<Vec<f32>, Error> {
-        self.constant(
-            id,
-            |v| {
-                if let crate::num::Values::F32(v) = v {
-                    Some(v)
-                } else {
-                    None
-                }
-            },
-            "float32",
-        )
-    }
-
-    fn i8s(self, id: TensorId) -> Result<Vec<i8>, Error> {
-        self.constant(
-            id,
-            |v| {
-                if let crate::num::Values::I8(v) = v {
-                    Some(v)
-                } else {
-                    None
-                }
-            },
-            "int8",
-        )
-    }
-
-    fn i32s(self, id: TensorId) -> Result<Vec<i32>, Error> {
-        self.constant(
-            id,
-            |v| {
-                if let crate::num::Values::I32(v) = v {
-                    Some(v)
-                } else {
-                    None
-                }
-            },
-            "int32",
-        )
-    }
-
-    /// The bias of `channels` values, or zeros.
-    fn bias_f32(self, i: usize, channels: usize) -> Result<Vec<f32>, Error> {
-        let Some(id) = self.optional_input(i) else {
-            return Ok(vec![0.0; channels]);
-        };
-        let bias = self.f32s(id)?;
-        self.expect_elements(id, channels)?;
-        Ok(bias)
-    }
-
-    fn bias_i32(self, i: usize, channels: usize) -> Result<Vec<i32>, Error> {
-        let Some(id) = self.optional_input(i) else {
-            return Ok(vec![0; channels]);
-        };
-        let bias = self.i32s(id)?;
-        self.expect_elements(id, channels)?;
-        Ok(bias)
-    }
-
-    fn expect_elements(self, id: TensorId, n: usize) -> Result<(), Error> {
-        let got = self.graph.elements(id);
-        if got == n {
-            return Ok(());
-        }
-        Err(self.error(format!(
-            "{} has {got} elements, expected {n}",
-            self.graph.describe(id)
-        )))
-    }
-
-    fn multiplier(self, real: f64) -> Result<Multiplier, Error> {
-        Multiplier::new(real).map_err(|e| self.error(e.to_string()))
-    }
-
-    /// TFLite's `CalculateActivationRangeQuantized`.
-    fn quantized_bounds(
-        self,
-        activation: crate::graph::Activation,
-        output: Affine,
-    ) -> Result<(i32, i32), Error> {
-        let (low, high) = activation.bounds();
-        let quantize = |bound: f32, open: i32| -> Result<i32, Error> {
-            if bound.is_infinite() {
-                return Ok(open);
-            }
-            let steps = (bound / output.scale).round();
-            // LiteRT refuses such an output scale as well.
-            if !(-2_147_483_648.0..2_147_483_648.0).contains(&steps) {
-                return Err(self.error(format!(
-                    "its output scale {} is too small for its activation",
-                    output.scale
-                )));
-            }
-            Ok((steps as i32).saturating_add(output.zero_point))
-        };
-        Ok((
-            quantize(low, -128)?.max(-128),
-            quantize(high, 127)?.min(127),
-        ))
-    }
-
-    /// Ops that move data cannot change its quantization.
-    fn same_parameters(self) -> Result<(), Error> {
-        let (a, b) = (self.tensor(self.input(0)?), self.tensor(self.output(0)?));
-        if a.dtype != b.dtype {
-            return Err(self.error(format!("it cannot turn {} into {}", a.dtype, b.dtype)));
-        }
-        Ok(())
-    }
-}
-
-/// Narrows a size for a parameter block; sizes were checked to fit when the graph was loaded.
-fn u32_of(x: usize) -> u32 {
-    u32::try_from(x).expect("graph::load bounds every tensor to 2^31 elements")
 }

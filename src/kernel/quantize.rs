@@ -18,11 +18,11 @@ pub struct Quantize {
     pub keys: Vec<u32>,
 }
 
-/// 8 bits to 8 bits.
+/// A function of a byte.
 #[derive(Debug)]
-pub struct Requantize {
+pub struct Table {
     /// The output's byte for each input byte.
-    pub table: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 /// 8 bits to float.
@@ -88,7 +88,7 @@ pub(super) fn quantize(c: Context<'_>) -> Result<Quantize, Error> {
     Ok(Quantize { output, qmin, keys })
 }
 
-pub(super) fn requantize(c: Context<'_>) -> Result<Requantize, Error> {
+pub(super) fn requantize(c: Context<'_>) -> Result<Table, Error> {
     let (input, output) = (c.input(0)?, c.output(0)?);
     c.expect_shape(output, c.shape(input))?;
     type_range(c, c.tensor(input).dtype)?;
@@ -96,7 +96,7 @@ pub(super) fn requantize(c: Context<'_>) -> Result<Requantize, Error> {
     let (from, to) = (c.affine(input)?, c.affine(output)?);
     let multiplier = c.multiplier(f64::from(from.scale) / f64::from(to.scale))?;
     let signed = c.tensor(input).dtype == DType::I8;
-    let table = (0..=255u8)
+    let bytes = (0..=255u8)
         .map(|byte| {
             let q = if signed {
                 i32::from(byte as i8)
@@ -109,7 +109,7 @@ pub(super) fn requantize(c: Context<'_>) -> Result<Requantize, Error> {
             scaled.clamp(qmin, qmax) as u8
         })
         .collect();
-    Ok(Requantize { table })
+    Ok(Table { bytes })
 }
 
 pub(super) fn dequantize(c: Context<'_>) -> Result<Dequantize, Error> {

@@ -71,7 +71,7 @@ pub(super) fn i8(c: Context<'_>, beta: f32) -> Result<SoftmaxI8, Error> {
     Ok(SoftmaxI8 { shape, exp })
 }
 
-fn shape(c: Context<'_>, beta: f32) -> Result<Softmax, Error> {
+pub(super) fn shape(c: Context<'_>, beta: f32) -> Result<Softmax, Error> {
     let input = c.input(0)?;
     c.expect_shape(c.output(0)?, c.shape(input))?;
     let depth = *c

@@ -1,29 +1,24 @@
-//! STRIDED_SLICE as a gather by strides: output element (i…) is input element base + Σ iₖ · strideₖ.
+//! STRIDED_SLICE: output element (i…) is input element base + Σ iₖ · stepₖ.
 
-use super::{Context, u32_of};
+use super::Context;
 use crate::graph::{Error, StridedSlice};
 
-/// Most dimensions of the input and the output together with new axes.
-pub const MAX_RANK: usize = 6;
-
-/// Where each output element of one sample comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gather {
-    /// Output dimensions, outermost first, padded with 1 at the front.
-    pub dims: [u32; MAX_RANK],
-    /// Step in the input along each; negative for reversed dimensions.
-    pub strides: [i32; MAX_RANK],
+/// A slice of an input.
+pub(super) struct Slice {
+    /// Shape of the output.
+    pub dims: Vec<usize>,
+    /// Step in the input along each dimension; negative for reversed ones.
+    pub steps: Vec<i64>,
     /// First element.
-    pub base: u32,
+    pub base: i64,
 }
 
-pub(super) fn prepare(c: Context<'_>, a: &StridedSlice) -> Result<Gather, Error> {
-    let (input, output) = (c.input(0)?, c.output(0)?);
-    let shape = c.shape(input);
+pub(super) fn slice(c: Context<'_>, a: &StridedSlice) -> Result<Slice, Error> {
+    let shape = c.shape(c.input(0)?);
     let (begin, end, step) = (
-        c.i32s(c.input(1)?)?,
-        c.i32s(c.input(2)?)?,
-        c.i32s(c.input(3)?)?,
+        c.integers(c.input(1)?)?,
+        c.integers(c.input(2)?)?,
+        c.integers(c.input(3)?)?,
     );
     let entries = begin.len();
     if end.len() != entries || step.len() != entries || entries > 32 {
@@ -67,11 +62,11 @@ pub(super) fn prepare(c: Context<'_>, a: &StridedSlice) -> Result<Gather, Error>
             continue;
         }
         let size = shape[axis] as i64;
-        let stride = i64::from(step[i]);
+        let stride = step[i];
         if stride == 0 {
             return Err(c.error("a stride is 0"));
         }
-        let absolute = |x: i64| if x < 0 { x + size } else { x };
+        let absolute = |x: i64| if x < 0 { x.saturating_add(size) } else { x };
         // The first and one-past-last index that a slice may name, by direction.
         let (low, high) = if stride > 0 {
             (0, size)
@@ -82,10 +77,10 @@ pub(super) fn prepare(c: Context<'_>, a: &StridedSlice) -> Result<Gather, Error>
         let start = if bit(a.begin_mask, i) && !shrink {
             if stride > 0 { 0 } else { size - 1 }
         } else {
-            absolute(i64::from(begin[i])).clamp(low, high)
+            absolute(begin[i]).clamp(low, high)
         };
         let count = if shrink {
-            let index = absolute(i64::from(begin[i]));
+            let index = absolute(begin[i]);
             if !(0..size).contains(&index) {
                 return Err(c.error(format!(
                     "index {} is outside of dimension {axis} of size {size}",
@@ -99,9 +94,9 @@ pub(super) fn prepare(c: Context<'_>, a: &StridedSlice) -> Result<Gather, Error>
             let stop = if bit(a.end_mask, i) {
                 if stride > 0 { size } else { -1 }
             } else if a.offset {
-                (start + i64::from(end[i])).clamp(low, high)
+                start.saturating_add(end[i]).clamp(low, high)
             } else {
-                absolute(i64::from(end[i])).clamp(low, high)
+                absolute(end[i]).clamp(low, high)
             };
             let span = if stride > 0 {
                 stop - start
@@ -117,28 +112,5 @@ pub(super) fn prepare(c: Context<'_>, a: &StridedSlice) -> Result<Gather, Error>
     }
     let rest = shape.len() - axis;
     take_all(rest, &mut axis, &mut dims, &mut steps);
-    c.expect_shape(output, &dims)?;
-    let count: usize = dims.iter().product();
-    if count == 0 {
-        return Err(c.error("its output has no elements"));
-    }
-    let wide: Vec<(usize, i64)> = dims
-        .into_iter()
-        .zip(steps)
-        .filter(|&(d, _)| d != 1)
-        .collect();
-    if wide.len() > MAX_RANK {
-        return Err(c.error(format!("rank {} is more than {MAX_RANK}", wide.len())));
-    }
-    let mut gather = Gather {
-        dims: [1; MAX_RANK],
-        strides: [0; MAX_RANK],
-        base: u32_of(base as usize),
-    };
-    for (i, (dim, stride)) in wide.iter().rev().enumerate() {
-        gather.dims[MAX_RANK - 1 - i] = u32_of(*dim);
-        gather.strides[MAX_RANK - 1 - i] =
-            i32::try_from(*stride).map_err(|_| c.error("a stride is too large"))?;
-    }
-    Ok(gather)
+    Ok(Slice { dims, steps, base })
 }

@@ -88,6 +88,24 @@ pub fn doubling_high_mul(a: i32, b: i32) -> i32 {
     ((product + nudge) / (1i64 << 31)) as i32
 }
 
+/// gemmlowp's `SaturatingRoundingDoublingHighMul` for 16 bits.
+pub fn doubling_high_mul_16(a: i16, b: i16) -> i16 {
+    if a == i16::MIN && b == i16::MIN {
+        return i16::MAX;
+    }
+    let product = i32::from(a) * i32::from(b);
+    let nudge = if product >= 0 { 1 << 14 } else { 1 - (1 << 14) };
+    ((product + nudge) / (1 << 15)) as i16
+}
+
+/// gemmlowp's `RoundingDivideByPOT` for 16 bits; exponent 0 … 31. From 16 on its mask overflows, and what is not
+/// negative becomes 1.
+pub fn rounding_divide_by_pot_16(x: i16, exponent: i32) -> i16 {
+    let mask = ((1i64 << exponent) - 1) as i16;
+    let threshold = (mask >> 1) + i16::from(x < 0);
+    ((i32::from(x) >> exponent) + i32::from(x & mask > threshold)) as i16
+}
+
 /// gemmlowp's `RoundingDivideByPOT`: `x / 2^exponent`, ties away from zero; exponent 0 … 31.
 pub fn rounding_divide_by_pot(x: i32, exponent: i32) -> i32 {
     let mask = ((1i64 << exponent) - 1) as i32;

@@ -142,6 +142,70 @@ fn one_minus_over_one_plus<const BITS: u32>(a: i32) -> i32 {
     shift_left_saturating::<BITS>(sub::<BITS>(x, 1 << (BITS - 3)), 2)
 }
 
+/// `1 / √x` of a positive integer as a mantissa and a shift to the left: LiteRT's `GetInvSqrtQuantizedMultiplierExp`.
+///
+/// Five Newton steps from 1, with 3 integer bits.
+pub fn inv_sqrt(x: i32) -> (i32, i32) {
+    if x <= 1 {
+        return (i32::MAX, 0);
+    }
+    let (mut x, mut right) = (x, 11);
+    while x >= 1 << 29 {
+        x /= 4;
+        right += 1;
+    }
+    let pairs = (x.leading_zeros() as i32 - 1) / 2 - 1;
+    right -= pairs;
+    x <<= 2 * pairs;
+    let half = rounding_divide_by_pot(x >> 1, 1);
+    let three_halves = (1 << 28) + (1 << 27);
+    let mut y = 1 << 28;
+    for _ in 0..5 {
+        let cube = mul::<32>(mul::<32>(y, y), y);
+        let cube = shift_left_saturating::<32>(cube, 6);
+        let rest = sub::<32>(mul::<32>(three_halves, y), mul::<32>(half, cube));
+        y = shift_left_saturating::<32>(rest, 3);
+    }
+    y = mul::<32>(y, 1_518_500_250); // √2 / 2
+    if right < 0 {
+        y = y.wrapping_shl(-right as u32);
+        right = 0;
+    }
+    (y, -right)
+}
+
+/// The natural logarithm of a number of at least 1, from `integer_bits` to 5 integer bits: LiteRT's
+/// `log_x_for_x_greater_than_or_equal_to_1_impl`.
+pub fn log_of_at_least_one(x: i32, integer_bits: i32) -> i32 {
+    /// Integer bits of what is added up: one more than the result has.
+    const SUM_BITS: u32 = 6;
+    const SQRT_HALF: i32 = 1_518_500_250;
+    const SQRT_SQRT_HALF: i32 = 1_805_811_301;
+    let m = mul::<32>;
+    let quarter = rounding_divide_by_pot(536_870_912, SUM_BITS as i32);
+    let power = |bits: i32| shift_left_saturating::<32>(bits, 31 - SUM_BITS);
+    let zeros = x.leading_zeros() as i32;
+    let shifted = shift_left_saturating::<32>(x, (zeros - 1).max(0) as u32);
+    let first = shift_left_saturating::<32>(m(shifted, SQRT_HALF), 1);
+    let first_power = power(integer_bits - zeros).saturating_add(quarter);
+    let headroom = m(x, SQRT_HALF).leading_zeros() as i32 - 1;
+    let second = shift_left_saturating::<32>(x, headroom.max(0) as u32);
+    let second_power = power(integer_bits - headroom).saturating_sub(quarter);
+    let r = first.min(second);
+    let power = first_power.max(second_power);
+    let p = half_sum::<32>(r, SQRT_SQRT_HALF);
+    let q = sub::<32>(r, SQRT_SQRT_HALF);
+    let q = add::<32>(q, q);
+    let square = m(q, q);
+    let numerator = add::<32>(m(q, r), m(m(q, square), 117_049_297));
+    let inner = add::<32>(add::<32>(1_057_819_769, q), m(127_690_142, square));
+    let denominator = add::<32>(m(p, inner), m(638_450_708, q));
+    let inverse = one_over_one_plus::<32>(denominator);
+    let scaled = rounding_divide_by_pot(numerator, SUM_BITS as i32);
+    let sum = add::<32>(m(power, 1_488_522_236), m(scaled, inverse));
+    shift_left_saturating::<32>(sum, 1)
+}
+
 /// The logistic function of a Q3.12 number as Q0.15: TFLite's `ApplySigmoid` on int16.
 pub fn logistic_q3_12(a: i16) -> i16 {
     if a == 0 {
@@ -187,6 +251,21 @@ mod tests {
                     x.tanh()
                 );
             }
+        }
+    }
+
+    #[test]
+    fn roots_and_logarithms_are_near_the_real_ones() {
+        for x in (1..5_000_000i32).step_by(977).chain([2, 3, i32::MAX]) {
+            let (mantissa, shift) = inv_sqrt(x);
+            let got = f64::from(mantissa) * 2f64.powi(shift - 31);
+            let want = 1.0 / f64::from(x).sqrt();
+            assert!((got / want - 1.0).abs() < 1e-4, "{x}: {got} {want}");
+        }
+        for x in ((1 << 19)..i32::MAX).step_by(1_000_003) {
+            let got = f64::from(log_of_at_least_one(x, 12)) / 2f64.powi(26);
+            let want = (f64::from(x) / 2f64.powi(19)).ln();
+            assert!((got - want).abs() < 1e-5, "{x}: {got} {want}");
         }
     }
 

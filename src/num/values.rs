@@ -79,6 +79,8 @@ pub enum Values {
     U32(Vec<u32>),
     /// int64
     I64(Vec<i64>),
+    /// bool, a byte of 0 or 1 each
+    Bool(Vec<u8>),
 }
 
 impl Values {
@@ -93,6 +95,7 @@ impl Values {
             Values::I32(_) => DType::I32,
             Values::U32(_) => DType::U32,
             Values::I64(_) => DType::I64,
+            Values::Bool(_) => DType::Bool,
         }
     }
 
@@ -107,6 +110,7 @@ impl Values {
             Values::I32(v) => v.len(),
             Values::U32(v) => v.len(),
             Values::I64(v) => v.len(),
+            Values::Bool(v) => v.len(),
         }
     }
 
@@ -120,7 +124,7 @@ impl Values {
         match self {
             Values::F32(v) => bytemuck::cast_slice(v),
             Values::I8(v) => bytemuck::cast_slice(v),
-            Values::U8(v) => v,
+            Values::U8(v) | Values::Bool(v) => v,
             Values::I16(v) => bytemuck::cast_slice(v),
             Values::U16(v) => bytemuck::cast_slice(v),
             Values::I32(v) => bytemuck::cast_slice(v),
@@ -129,12 +133,29 @@ impl Values {
         }
     }
 
+    /// The array of a type from little-endian bytes, a whole number of elements; `None` for float16.
+    pub fn from_bytes(dtype: DType, bytes: &[u8]) -> Option<Values> {
+        // TFLite files are little-endian, as is every platform wgpu runs on.
+        Some(match dtype {
+            DType::F32 => Values::F32(bytemuck::pod_collect_to_vec(bytes)),
+            DType::I8 => Values::I8(bytemuck::pod_collect_to_vec(bytes)),
+            DType::U8 => Values::U8(bytes.to_vec()),
+            DType::I16 => Values::I16(bytemuck::pod_collect_to_vec(bytes)),
+            DType::U16 => Values::U16(bytemuck::pod_collect_to_vec(bytes)),
+            DType::I32 => Values::I32(bytemuck::pod_collect_to_vec(bytes)),
+            DType::U32 => Values::U32(bytemuck::pod_collect_to_vec(bytes)),
+            DType::I64 => Values::I64(bytemuck::pod_collect_to_vec(bytes)),
+            DType::Bool => Values::Bool(bytes.iter().map(|&b| u8::from(b != 0)).collect()),
+            DType::F16 => return None,
+        })
+    }
+
     /// The elements as floats, integers through `real`, which is given each integer.
     pub fn to_f32(&self, real: impl Fn(i64) -> f32) -> Vec<f32> {
         match self {
             Values::F32(v) => v.clone(),
             Values::I8(v) => v.iter().map(|&x| real(x.into())).collect(),
-            Values::U8(v) => v.iter().map(|&x| real(x.into())).collect(),
+            Values::U8(v) | Values::Bool(v) => v.iter().map(|&x| real(x.into())).collect(),
             Values::I16(v) => v.iter().map(|&x| real(x.into())).collect(),
             Values::U16(v) => v.iter().map(|&x| real(x.into())).collect(),
             Values::I32(v) => v.iter().map(|&x| real(x.into())).collect(),

@@ -1,6 +1,6 @@
 //! The tensors a quantized model has beyond those of the float model: their numbers, names and places.
 
-use super::plan::{Boundary, Intermediates, Io};
+use super::plan::Intermediates;
 use crate::graph::{Graph, Op, TensorId};
 use crate::num::{Affine, DType};
 use std::collections::{HashMap, HashSet};
@@ -46,41 +46,6 @@ impl Added {
 
 pub(super) fn is_float(graph: &Graph, id: TensorId) -> bool {
     graph.tensors[id].dtype == DType::F32
-}
-
-/// The conversions at the float inputs that some operator reads, and at the float outputs.
-pub(super) fn boundaries(
-    graph: &Graph,
-    io: Io,
-    read: &HashSet<TensorId>,
-    added: &mut Added,
-) -> Vec<Boundary> {
-    if io == Io::Int8 {
-        return Vec::new();
-    }
-    let mut boundaries = Vec::new();
-    let mut boundary = |outside: TensorId, base: &str, at_input: bool| {
-        let (inside, name) = added.tensor(base);
-        boundaries.push(Boundary {
-            outside,
-            inside,
-            name,
-            at_input,
-        });
-    };
-    for &id in graph.inputs.iter().filter(|id| read.contains(id)) {
-        if is_float(graph, id) {
-            boundary(id, "tfl.quantize", true);
-        }
-    }
-    // An input that is an output as well has been seen to; an output listed twice needs one conversion.
-    let mut done: HashSet<TensorId> = graph.inputs.iter().copied().collect();
-    for &id in &graph.outputs {
-        if is_float(graph, id) && done.insert(id) {
-            boundary(id, &graph.tensors[id].name, false);
-        }
-    }
-    boundaries
 }
 
 /// Five tensors for each LSTM; `affine` has the parameters of its output.

@@ -2,7 +2,7 @@
 //! names a tensor (signatures, metadata) stays right.
 
 use super::Error;
-use super::plan::{Boundary, ConstantPlan, Intermediates, Io, Plan, Role};
+use super::plan::{ConstantPlan, Intermediates, Io, Place, Plan, Role};
 use crate::graph::{Graph, TensorId};
 use crate::model::{
     Buffer, BuiltinOperator, Model, Operator, OperatorCode, QuantizationParameters, SubGraph,
@@ -89,20 +89,19 @@ impl Edit<'_> {
 
     fn activations(&mut self) -> Result<(), Error> {
         let (graph, plan) = (self.graph, self.plan);
-        let twins: HashMap<TensorId, &Boundary> =
-            plan.boundaries.iter().map(|b| (b.outside, b)).collect();
+        for added in &plan.tensors {
+            let mut tensor = self.tensor(added.like)?.clone();
+            tensor.name = Some(added.name.clone());
+            tensor.buffer = 0;
+            if let Some(affine) = added.affine {
+                set_activation(&mut tensor, DType::I8, affine);
+            }
+            self.added.insert(added.tensor, tensor);
+        }
         let surface: std::collections::HashSet<TensorId> =
             graph.inputs.iter().chain(&graph.outputs).copied().collect();
         for activation in &plan.activations {
             let (id, affine) = (activation.tensor, activation.affine);
-            let tensor = self.tensor(id)?;
-            if let Some(boundary) = twins.get(&id) {
-                let mut twin = tensor.clone();
-                twin.name = Some(boundary.name.clone());
-                twin.buffer = 0;
-                set_activation(&mut twin, DType::I8, affine);
-                self.added.insert(boundary.inside, twin);
-            }
             let tensor = self.tensor(id)?;
             match plan.io {
                 Io::Float if surface.contains(&id) => {}
@@ -194,40 +193,18 @@ impl Edit<'_> {
             return Err(self.mismatch());
         }
         let number = |id: TensorId| i32::try_from(id).map_err(|_| self.mismatch());
-        let mut twins: HashMap<i32, i32> = HashMap::new();
-        for b in &plan.boundaries {
-            twins.insert(number(b.outside)?, number(b.inside)?);
-        }
-        let convert = |b: &Boundary, codes: &mut Codes| -> Result<Operator, Error> {
-            let (outside, inside) = (number(b.outside)?, number(b.inside)?);
-            let (from, to) = if b.at_input {
-                (outside, inside)
-            } else {
-                (inside, outside)
-            };
-            let (code, version) = match b.operator(plan.io) {
-                "DEQUANTIZE" => (BuiltinOperator::Dequantize, 2),
-                _ => (BuiltinOperator::Quantize, 1),
-            };
-            Ok(Operator {
-                opcode_index: codes.builtin(code, version),
-                inputs: Some(vec![from]),
-                outputs: Some(vec![to]),
-                ..Operator::default()
-            })
-        };
-        let mut all = Vec::with_capacity(operators.len() + plan.boundaries.len());
-        for b in plan.boundaries.iter().filter(|b| b.at_input) {
-            all.push(convert(b, codes)?);
-        }
         for (operator, op) in operators.iter_mut().zip(&plan.operators) {
             operator.opcode_index = codes
                 .renew(operator.opcode_index, op.version)
                 .ok_or_else(|| self.mismatch())?;
-            let ids = [&mut operator.inputs, &mut operator.outputs];
-            for id in ids.into_iter().flatten().flatten() {
-                *id = twins.get(id).copied().unwrap_or(*id);
-            }
+        }
+        for moved in &plan.moved {
+            let (list, at) = match moved.at {
+                Place::Input(at) => (operators.get_mut(at.node).map(|o| &mut o.inputs), at),
+                Place::Output(at) => (operators.get_mut(at.node).map(|o| &mut o.outputs), at),
+            };
+            let id = list.and_then(Option::as_mut).and_then(|l| l.get_mut(at.input));
+            *id.ok_or_else(|| self.mismatch())? = number(moved.tensor)?;
         }
         for constant in &plan.constants {
             for place in &constant.uses {
@@ -245,9 +222,25 @@ impl Edit<'_> {
             let operator = operators.get_mut(i.node).ok_or_else(|| self.mismatch())?;
             operator.intermediates = Some(ids);
         }
-        all.append(&mut operators);
-        for b in plan.boundaries.iter().filter(|b| !b.at_input) {
-            all.push(convert(b, codes)?);
+        let mut all = Vec::with_capacity(operators.len() + plan.conversions.len());
+        let end = operators.len();
+        let operators = operators.into_iter().map(Some).chain([None]);
+        for (i, operator) in operators.enumerate() {
+            let last = i == end;
+            let here = plan.conversions.iter();
+            for c in here.filter(|c| c.before == i || (last && c.before > end)) {
+                let (code, version) = match c.operator {
+                    "DEQUANTIZE" => (BuiltinOperator::Dequantize, 2),
+                    _ => (BuiltinOperator::Quantize, 1),
+                };
+                all.push(Operator {
+                    opcode_index: codes.builtin(code, version),
+                    inputs: Some(vec![number(c.from)?]),
+                    outputs: Some(vec![number(c.to)?]),
+                    ..Operator::default()
+                });
+            }
+            all.extend(operator);
         }
         Ok(all)
     }

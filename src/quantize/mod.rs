@@ -21,12 +21,16 @@
 mod added;
 mod apply;
 mod error;
+mod forms;
 mod plan;
 mod planner;
+mod rule;
+mod shared;
 
 pub use apply::apply;
 pub use error::Error;
 pub use plan::{
-    ActivationPlan, Boundary, ConstantPlan, Intermediates, Io, OperatorPlan, Plan, Role, Use, Why,
+    ActivationPlan, AddedTensor, ConstantPlan, Conversion, Intermediates, Io, Moved, OperatorPlan,
+    Place, Plan, Role, Use, Why,
 };
 pub use planner::{check_float, plan, plan_with_parameters};

@@ -28,8 +28,12 @@ pub struct Plan {
     pub activations: Vec<ActivationPlan>,
     /// Float constants; one with different uses is listed once for each of its quantized forms.
     pub constants: Vec<ConstantPlan>,
-    /// Conversions at the model's inputs and outputs.
-    pub boundaries: Vec<Boundary>,
+    /// Conversions between forms of a tensor, at the model's surface and inside.
+    pub conversions: Vec<Conversion>,
+    /// Tensors that these conversions add.
+    pub tensors: Vec<AddedTensor>,
+    /// Operators that read or write another tensor than in the float model.
+    pub moved: Vec<Moved>,
     /// Tensors added to LSTMs.
     pub intermediates: Vec<Intermediates>,
     /// The model's own operators, in order.
@@ -73,6 +77,8 @@ pub enum Why {
     Fixed,
     /// It is the state behind this output.
     StateOf(TensorId),
+    /// It is joined with others into this tensor, and shares its parameters.
+    JoinedInto(TensorId),
 }
 
 /// A quantized form of a float constant.
@@ -120,17 +126,50 @@ pub struct Use {
     pub input: usize,
 }
 
-/// A conversion between the model's surface and its inside.
+/// A QUANTIZE or DEQUANTIZE that the quantized model has and the float model has not.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Boundary {
-    /// The model's input or output: keeps number and name.
-    pub outside: TensorId,
-    /// Its int8 twin, an added tensor that the operators use instead.
-    pub inside: TensorId,
-    /// Name of the twin.
+pub struct Conversion {
+    /// Its name.
+    pub operator: &'static str,
+    /// What it reads.
+    pub from: TensorId,
+    /// What it writes.
+    pub to: TensorId,
+    /// The operator of the float model that it comes before; their number for the end.
+    pub before: usize,
+}
+
+/// A tensor with another form of one of the float model.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct AddedTensor {
+    /// Its number.
+    pub tensor: TensorId,
+    /// Its name.
     pub name: String,
-    /// Whether it is at an input (QUANTIZE first) or at an output (DEQUANTIZE or QUANTIZE last).
-    pub at_input: bool,
+    /// The tensor it is a form of.
+    pub like: TensorId,
+    /// Parameters of an int8 form; none for a float one.
+    pub affine: Option<Affine>,
+}
+
+/// One place of an operator that changes its tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Moved {
+    /// The place.
+    #[serde(flatten)]
+    pub at: Place,
+    /// The new tensor.
+    pub tensor: TensorId,
+}
+
+/// A place among the inputs or outputs of an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// An input.
+    Input(Use),
+    /// An output: position in [`Graph::nodes`](crate::graph::Graph::nodes) and among the outputs.
+    Output(Use),
 }
 
 /// The five tensors the integer LSTM kernel wants: four empty ones and the hidden state's parameters.
@@ -149,8 +188,12 @@ pub struct Intermediates {
 /// An operator of the quantized model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct OperatorPlan {
+    /// Index in the file.
+    pub index: usize,
     /// Name.
     pub name: &'static str,
+    /// Whether it stays float although it has float tensors.
+    pub float: bool,
     /// Least version of the operator that has the int8 kernel.
     pub version: i32,
 }
@@ -180,6 +223,7 @@ impl fmt::Display for Why {
             Why::Inherited(id) => write!(f, "as tensor {id}"),
             Why::Fixed => write!(f, "fixed by the specification"),
             Why::StateOf(id) => write!(f, "state of tensor {id}"),
+            Why::JoinedInto(id) => write!(f, "joined into tensor {id}"),
         }
     }
 }
@@ -217,13 +261,12 @@ impl fmt::Display for Plan {
             }
             writeln!(f)?;
         }
-        for b in &self.boundaries {
-            let (from, to) = if b.at_input {
-                (b.outside, b.inside)
-            } else {
-                (b.inside, b.outside)
-            };
-            writeln!(f, "{}: tensor {from} to tensor {to}", b.operator(self.io))?;
+        for operator in self.operators.iter().filter(|o| o.float) {
+            let OperatorPlan { index, name, .. } = operator;
+            writeln!(f, "operator {index} {name}: stays float, as it has no int8 kernel")?;
+        }
+        for c in &self.conversions {
+            writeln!(f, "{}: tensor {} to tensor {}", c.operator, c.from, c.to)?;
         }
         Ok(())
     }
@@ -235,17 +278,6 @@ impl Role {
             Role::Weight => "weight",
             Role::Bias => "bias",
             Role::Operand => "operand",
-        }
-    }
-}
-
-impl Boundary {
-    /// Name of the operator that converts.
-    pub fn operator(&self, io: Io) -> &'static str {
-        if io == Io::Float && !self.at_input {
-            "DEQUANTIZE"
-        } else {
-            "QUANTIZE"
         }
     }
 }

@@ -1,8 +1,13 @@
 //! Makes the [`Plan`]: one walk over the operators in execution order.
 
 use super::Error;
-use super::added::{Added, boundaries, intermediates, is_float};
-use super::plan::{ActivationPlan, ConstantPlan, Io, OperatorPlan, Plan, Role, Use, Why};
+use super::added::{intermediates, is_float};
+use super::forms::Forms;
+use super::plan::{
+    ActivationPlan, ConstantPlan, Io, Moved, OperatorPlan, Place, Plan, Role, Use, Why,
+};
+use super::rule::{Rule, operands, rule, version};
+use super::shared::shared;
 use crate::graph::{Graph, Node, Op, TensorId, lstm_inputs};
 use crate::num::affine::{activation_8bit, power_of_two_16bit, symmetric_8bit};
 use crate::num::{Affine, DType, Range, Values};
@@ -77,60 +82,89 @@ struct Planner<'a> {
     graph: &'a Graph,
     known: Known<'a>,
     io: Io,
+    rules: Vec<Rule>,
+    forms: Forms<'a>,
+    /// Parameters that a tensor takes over from the one it is joined into, and which that is.
+    shared: Vec<Option<TensorId>>,
     /// Parameters decided so far, by tensor.
     affine: Vec<Option<Affine>>,
     activations: Vec<ActivationPlan>,
     constants: Vec<ConstantPlan>,
     /// Places in `constants`, by source.
-    forms: HashMap<TensorId, Vec<usize>>,
+    uses: HashMap<TensorId, Vec<usize>>,
+    moved: Vec<Moved>,
+    /// Constants that an operator reads as float: they stay as they are.
+    float_uses: HashSet<TensorId>,
 }
 
 impl<'a> Planner<'a> {
     fn new(graph: &'a Graph, known: Known<'a>, io: Io) -> Self {
+        let rules: Vec<Rule> = graph.nodes.iter().map(|node| rule(graph, node)).collect();
         Planner {
             graph,
             known,
             io,
+            forms: Forms::new(graph, io, &rules),
+            shared: shared(graph, &rules),
+            rules,
             affine: vec![None; graph.tensors.len()],
             activations: Vec::new(),
             constants: Vec::new(),
-            forms: HashMap::new(),
+            uses: HashMap::new(),
+            moved: Vec::new(),
+            float_uses: HashSet::new(),
         }
     }
 
     fn plan(mut self) -> Result<Plan, Error> {
         let graph = self.graph;
         check_float(graph)?;
-        let read: HashSet<TensorId> = graph
-            .nodes
-            .iter()
-            .flat_map(|n| n.inputs.iter().flatten().copied())
-            .collect();
         for &id in &graph.inputs {
-            // An input that nothing reads stays what it is, unless the caller wants another type.
-            if self.is_float(id) && (read.contains(&id) || self.io != Io::Float) {
+            // An input that nothing reads as int8 stays what it is, unless the caller wants another type.
+            if self.is_float(id) && self.forms.needs_affine(id) {
                 self.measured(id)?;
             }
         }
+        self.forms.inputs(&self.affine);
         for (i, node) in graph.nodes.iter().enumerate() {
             self.node(i, node)?;
+            for (k, &id) in node.outputs.iter().enumerate() {
+                if self.is_float(id) && self.affine[id].is_none() && self.forms.needs_affine(id) {
+                    self.measured(id)?;
+                }
+                let home = self.forms.home(id);
+                if home != id {
+                    let at = Place::Output(Use { node: i, input: k });
+                    self.moved.push(Moved { at, tensor: home });
+                }
+            }
         }
-        let mut added = Added::new(graph);
-        let boundaries = boundaries(graph, self.io, &read, &mut added);
+        self.forms.outputs(&self.affine);
+        let added = &mut self.forms.added;
         let mut seen = HashSet::new();
         for constant in &mut self.constants {
-            if !seen.insert(constant.source) {
+            if !seen.insert(constant.source) || self.float_uses.contains(&constant.source) {
                 (constant.tensor, constant.name) = added.tensor(&constant.name);
             }
         }
-        let intermediates = intermediates(graph, &self.affine, &mut added);
+        let intermediates = intermediates(graph, &self.affine, added);
+        let operators = graph.nodes.iter().zip(&self.rules);
         Ok(Plan {
             io: self.io,
             activations: self.activations,
             constants: self.constants,
-            boundaries,
+            conversions: self.forms.conversions,
+            tensors: self.forms.tensors,
+            moved: self.moved,
             intermediates,
-            operators: graph.nodes.iter().map(|n| operator(&n.op)).collect(),
+            operators: operators
+                .map(|(node, &rule)| OperatorPlan {
+                    index: node.index,
+                    name: node.op.name(),
+                    float: rule == Rule::Float,
+                    version: version(&node.op, rule),
+                })
+                .collect(),
             min_runtime_version: MIN_RUNTIME_VERSION,
         })
     }
@@ -140,49 +174,87 @@ impl<'a> Planner<'a> {
     }
 
     fn node(&mut self, i: usize, node: &Node) -> Result<(), Error> {
-        match &node.op {
-            Op::Conv2d(_) | Op::FullyConnected { .. } => self.weighted(i, node, 0),
-            Op::DepthwiseConv2d(_) => self.weighted(i, node, 3),
-            Op::UnidirectionalSequenceLstm(_) => self.lstm(i, node),
-            Op::Add { .. } => {
-                self.float_operand(i, node, 0)?;
-                self.float_operand(i, node, 1)?;
-                self.measured(self.output(node)?).map(drop)
-            }
-            Op::Mean => {
-                self.float_operand(i, node, 0)?;
-                self.measured(self.output(node)?).map(drop)
-            }
-            Op::Softmax { .. } => {
-                self.float_operand(i, node, 0)?;
-                let affine = Affine {
-                    scale: 1.0 / 256.0,
-                    zero_point: -128,
-                };
-                self.decide(self.output(node)?, DType::I8, affine, Why::Fixed);
-                Ok(())
-            }
-            Op::Reshape | Op::StridedSlice(_) => {
-                // Integers, as in the computation of a shape, pass untouched.
-                if let Some((id, affine)) = self.operand(i, node, 0)? {
-                    let output = self.output(node)?;
-                    self.decide(output, DType::I8, affine, Why::Inherited(id));
+        let rule = self.rules[i];
+        match rule {
+            Rule::Untouched => Ok(()),
+            Rule::Float => {
+                for place in operands(node, rule) {
+                    let id = node.inputs[place];
+                    let Some(id) = id.filter(|&id| self.is_float(id)) else {
+                        continue;
+                    };
+                    if self.graph.tensors[id].constant.is_some() {
+                        self.float_uses.insert(id);
+                    } else if !self.graph.tensors[id].variable {
+                        let form = self.forms.float(id, i);
+                        self.reads(i, place, id, form);
+                    }
                 }
                 Ok(())
             }
-            Op::Quantize | Op::Dequantize => Err(Error::node(
-                self.graph,
-                node,
-                "a float model has no such operator",
-            )),
+            Rule::Weighted { at, axis } => {
+                let input = self.operand(i, node, at[0])?;
+                self.weight(i, node, at[1], Some(axis), Some((at[2], input)))?;
+                self.computed(node)
+            }
+            Rule::Lstm => self.lstm(i, node),
+            Rule::Fixed(affine) => {
+                self.operand(i, node, 0)?;
+                self.decide(self.output(node)?, DType::I8, affine, Why::Fixed);
+                Ok(())
+            }
+            Rule::Free => {
+                for place in operands(node, rule) {
+                    self.operand(i, node, place)?;
+                }
+                self.computed(node)
+            }
+            Rule::Inherit(place) => {
+                let affine = self.operand(i, node, place)?;
+                let source = self.input(node, place)?;
+                for place in operands(node, rule).into_iter().filter(|&p| p != place) {
+                    self.operand_as(i, node, place, affine)?;
+                }
+                for &id in &node.outputs {
+                    self.decide(id, DType::I8, affine, Why::Inherited(source));
+                }
+                Ok(())
+            }
+            Rule::Together { .. } => {
+                self.computed(node)?;
+                let output = self.output(node)?;
+                let affine = self.affine[output];
+                let affine = affine.ok_or_else(|| Error::missing_range(self.graph, output))?;
+                for place in operands(node, rule) {
+                    self.operand_as(i, node, place, affine)?;
+                }
+                Ok(())
+            }
         }
     }
 
-    /// CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED: weights with a scale for each slice along `axis`.
-    fn weighted(&mut self, i: usize, node: &Node, axis: usize) -> Result<(), Error> {
-        let input = self.float_operand(i, node, 0)?;
-        self.weight(i, node, 1, Some(axis), Some((2, input)))?;
-        self.measured(self.output(node)?).map(drop)
+    /// Decides the float output of a node: by its own range, or as the tensor it is joined into.
+    fn computed(&mut self, node: &Node) -> Result<(), Error> {
+        let Some(&id) = node.outputs.first().filter(|&&id| self.is_float(id)) else {
+            return Ok(());
+        };
+        let Some(joined) = self.shared[id] else {
+            return self.measured(id).map(drop);
+        };
+        if matches!(self.known, Known::Parameters(_)) {
+            return self.measured(id).map(drop);
+        }
+        let affine = self.activation(joined, self.range(joined)?)?;
+        self.decide(id, DType::I8, affine, Why::JoinedInto(joined));
+        Ok(())
+    }
+
+    /// Notes that a node reads another form of a tensor.
+    fn reads(&mut self, node: usize, input: usize, id: TensorId, form: TensorId) {
+        if form != id {
+            let at = Place::Input(Use { node, input });
+            self.moved.push(Moved { at, tensor: form });
+        }
     }
 
     fn lstm(&mut self, i: usize, node: &Node) -> Result<(), Error> {
@@ -194,7 +266,7 @@ impl<'a> Planner<'a> {
         {
             return Err(error(format!("{what} (input {k}) is not supported yet")));
         }
-        let input = self.float_operand(i, node, 0)?;
+        let input = self.operand(i, node, 0)?;
         for (weight, bias) in lstm_inputs::INPUT_WEIGHTS
             .into_iter()
             .zip(lstm_inputs::BIAS)
@@ -290,41 +362,61 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// The tensor at an activation's place and its parameters; a constant gets them from its own values. `None` if it
-    /// is not float.
-    fn operand(
+    /// The parameters of the int8 form that a node reads at an activation's place: those of the tensor itself. A
+    /// constant gets them from its own values.
+    fn operand(&mut self, i: usize, node: &Node, input: usize) -> Result<Affine, Error> {
+        let id = self.float_input(node, input)?;
+        let affine = match self.graph.tensors[id].constant {
+            Some(_) => {
+                let values = self.constant(node, id)?;
+                let range = values
+                    .iter()
+                    .fold(Range::EMPTY, |r, &x| r.merge(Range { min: x, max: x }));
+                self.activation(id, range)?
+            }
+            None => match self.affine[id] {
+                Some(affine) => affine,
+                // Computed in float: its int8 form has the parameters of its range.
+                None => match self.known {
+                    Known::Ranges(_) => self.activation(id, self.range(id)?)?,
+                    Known::Parameters(_) => self.given(id)?,
+                },
+            },
+        };
+        self.operand_as(i, node, input, affine)?;
+        Ok(affine)
+    }
+
+    /// Has a node read an activation or a constant with these parameters.
+    fn operand_as(
         &mut self,
         i: usize,
         node: &Node,
         input: usize,
-    ) -> Result<Option<(TensorId, Affine)>, Error> {
-        let id = self.input(node, input)?;
-        if !self.is_float(id) {
-            return Ok(None);
-        }
+        affine: Affine,
+    ) -> Result<(), Error> {
+        let id = self.float_input(node, input)?;
         if self.graph.tensors[id].constant.is_some() {
-            let values = self.constant(node, id)?;
-            let range = values
-                .iter()
-                .fold(Range::EMPTY, |r, &x| r.merge(Range { min: x, max: x }));
-            let affine = self.activation(id, range)?;
+            self.constant(node, id)?;
             let scales = vec![affine.scale];
             self.use_constant(i, input, id, Role::Operand, None, scales, affine.zero_point);
-            return Ok(Some((id, affine)));
+            return Ok(());
         }
-        let affine = self.affine[id].ok_or_else(|| Error::missing_range(self.graph, id))?;
-        Ok(Some((id, affine)))
+        let form = self.forms.int8(id, self.affine[id], affine, i);
+        self.reads(i, input, id, form);
+        Ok(())
     }
 
-    fn float_operand(&mut self, i: usize, node: &Node, input: usize) -> Result<Affine, Error> {
-        match self.operand(i, node, input)? {
-            Some((_, affine)) => Ok(affine),
-            None => Err(Error::node(
-                self.graph,
-                node,
-                format!("its input {input} is not float32, so there is nothing to quantize"),
-            )),
+    fn float_input(&self, node: &Node, input: usize) -> Result<TensorId, Error> {
+        let id = self.input(node, input)?;
+        if self.is_float(id) {
+            return Ok(id);
         }
+        Err(Error::node(
+            self.graph,
+            node,
+            format!("its input {input} is not float32, so there is nothing to quantize"),
+        ))
     }
 
     fn input(&self, node: &Node, input: usize) -> Result<TensorId, Error> {
@@ -373,9 +465,13 @@ impl<'a> Planner<'a> {
     ) -> usize {
         let place = Use { node, input };
         let same = |c: &ConstantPlan| {
-            c.source == source && c.role == role && c.axis == axis && c.scales == scales
+            c.source == source
+                && c.role == role
+                && c.axis == axis
+                && c.scales == scales
+                && c.zero_point == zero_point
         };
-        let forms = self.forms.entry(source).or_default();
+        let forms = self.uses.entry(source).or_default();
         if let Some(&k) = forms.iter().find(|&&k| same(&self.constants[k])) {
             self.constants[k].uses.push(place);
             return k;
@@ -487,17 +583,4 @@ fn bias_scales_for(
         })
         .collect();
     (scales, enlarged)
-}
-
-fn operator(op: &Op) -> OperatorPlan {
-    let version = match op {
-        Op::Conv2d(_) | Op::DepthwiseConv2d(_) => 3,
-        Op::FullyConnected { .. } => 4,
-        Op::UnidirectionalSequenceLstm(_) | Op::Reshape | Op::Quantize => 1,
-        Op::Add { .. } | Op::Mean | Op::StridedSlice(_) | Op::Softmax { .. } | Op::Dequantize => 2,
-    };
-    OperatorPlan {
-        name: op.name(),
-        version,
-    }
 }

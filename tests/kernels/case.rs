@@ -68,12 +68,13 @@ pub fn program(kernel: Kernel, input: (usize, DType), outputs: &[(usize, DType, 
     let ids: Vec<usize> = (1..tensors.len()).collect();
     let node = Node {
         index: 0,
-        op: Op::Reshape,
+        op: Op::Move(Move::Reshape),
         inputs: vec![Some(0)],
         outputs: vec![1],
         intermediates: Vec::new(),
     };
     Program {
+        given: tensors.len(),
         graph: Graph {
             file: "test".into(),
             tensors,

@@ -15,7 +15,7 @@ use case::{Random, agree, program};
 
 use std::sync::Arc;
 use zeropoint::cpu::Cpu;
-use zeropoint::graph::{Graph, Node, Op, Tensor};
+use zeropoint::graph::{Graph, Move, Node, Op, Tensor};
 use zeropoint::kernel::{
     ConvF32, ConvI8, ConvShape, Device, Feed, FullyConnected, FullyConnectedF32, FullyConnectedI8,
     Keep, Kernel, LstmF32, LstmI8, LstmShape, Program, SessionConfig, Statistics, Step,

@@ -33,9 +33,11 @@ import cases_elementwise
 import cases_lstm
 import cases_quantize
 import cases_shape
+import cases_unary
 
 FAMILIES = {}
-for module in (cases_conv, cases_dense, cases_elementwise, cases_shape, cases_quantize, cases_lstm, cases_chain):
+for module in (cases_conv, cases_dense, cases_elementwise, cases_shape, cases_quantize, cases_lstm, cases_chain,
+               cases_unary):
     FAMILIES.update(module.FAMILIES)
 
 

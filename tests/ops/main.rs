@@ -194,6 +194,7 @@ ops! {
     reshape: [];
     softmax: [];
     strided_slice: [];
+    unary: [];
     unidirectional_sequence_lstm: [];
 }
 

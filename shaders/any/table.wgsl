@@ -1,7 +1,7 @@
-// QUANTIZE, 8 bits to 8 bits by a table; an invocation a word.
+// Functions of a byte by a table; an invocation a word.
 #import shared/run
 
-struct Requantize {
+struct Table {
     // Words of one sample.
     words: u32,
     // Words between samples of the input.
@@ -12,7 +12,7 @@ struct Requantize {
 
 @group(0) @binding(1) var<storage, read> input: array<u32>;
 @group(0) @binding(2) var<storage, read_write> output: array<u32>;
-@group(0) @binding(3) var<storage, read> p: Requantize;
+@group(0) @binding(3) var<storage, read> p: Table;
 
 @compute @workgroup_size(64)
 fn main(

@@ -1,0 +1,135 @@
+//! What each operator asks of the parameters of its tensors, as data.
+
+use crate::graph::{Binary, Graph, Move, Node, Op, Pool, Reduce, Unary};
+use crate::num::{Affine, DType};
+
+/// How an operator is quantized.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Rule {
+    /// It has no float tensors: nothing changes.
+    Untouched,
+    /// It has no int8 kernel, or none that is safe: it stays float.
+    Float,
+    /// Inputs with parameters of their own; its float output, if it has one, takes those of its range.
+    Free,
+    /// As [`Rule::Free`], with weights that have a scale for each slice along `axis`.
+    Weighted {
+        /// Places of input, weights and bias.
+        at: [usize; 3],
+        /// Dimension of the weights.
+        axis: usize,
+    },
+    /// A whole LSTM layer.
+    Lstm,
+    /// The specification fixes the output's parameters.
+    Fixed(Affine),
+    /// Outputs have the parameters of the input at this place.
+    Inherit(usize),
+    /// All of these inputs have the parameters of the output.
+    Together {
+        /// First such place.
+        from: usize,
+    },
+}
+
+const fn fixed(scale: f32, zero_point: i32) -> Rule {
+    Rule::Fixed(Affine { scale, zero_point })
+}
+
+/// The rule for a node of a float graph.
+pub(super) fn rule(graph: &Graph, node: &Node) -> Rule {
+    let is_float = |id: usize| graph.tensors[id].dtype == DType::F32;
+    let tensors = node.inputs.iter().flatten().chain(&node.outputs);
+    if !tensors.into_iter().any(|&id| is_float(id)) {
+        return Rule::Untouched;
+    }
+    let is_constant = |place: usize| {
+        let id = node.inputs.get(place).copied().flatten();
+        id.is_some_and(|id| graph.tensors[id].constant.is_some())
+    };
+    let weighted = |at: [usize; 3], axis: usize| {
+        // Weights that are computed have no int8 kernel with a scale for each channel.
+        let computed = !is_constant(at[1]) || (node.inputs.len() > at[2] && computed_bias(graph, node, at[2]));
+        if computed { Rule::Float } else { Rule::Weighted { at, axis } }
+    };
+    match &node.op {
+        Op::Conv2d(_) | Op::FullyConnected { .. } => weighted([0, 1, 2], 0),
+        Op::DepthwiseConv2d(_) => weighted([0, 1, 2], 3),
+        Op::TransposeConv(_) => weighted([2, 1, 3], 0),
+        Op::UnidirectionalSequenceLstm(_) => Rule::Lstm,
+        Op::BatchMatmul { .. } | Op::Arg { .. } => Rule::Free,
+        Op::Unary(Unary::Logistic) => fixed(1.0 / 256.0, -128),
+        Op::Unary(Unary::Tanh) => fixed(1.0 / 128.0, 0),
+        Op::Unary(unary) if unary.has_i8() => Rule::Free,
+        Op::Binary(Binary::Maximum | Binary::Minimum, _) => Rule::Together { from: 0 },
+        Op::Binary(binary, _) if binary.has_i8() && !binary.is_comparison() => Rule::Free,
+        Op::Select { .. } => Rule::Together { from: 1 },
+        Op::Reduce(Reduce::Mean | Reduce::Sum) => Rule::Free,
+        Op::Reduce(Reduce::Max | Reduce::Min) => Rule::Inherit(0),
+        Op::Pool(Pool::Average | Pool::Max, _) | Op::Resize { .. } => Rule::Inherit(0),
+        Op::Softmax { .. } => fixed(1.0 / 256.0, -128),
+        Op::LogSoftmax => fixed(16.0 / 256.0, 127),
+        Op::L2Normalization => fixed(1.0 / 128.0, 0),
+        Op::Move(Move::Concatenation(_) | Move::Pack(_)) => Rule::Together { from: 0 },
+        Op::Move(motion) => Rule::Inherit(motion.first()),
+        Op::Gather { .. } | Op::GatherNd => Rule::Inherit(0),
+        Op::EmbeddingLookup => Rule::Inherit(1),
+        Op::Unary(_)
+        | Op::Binary(..)
+        | Op::Reduce(_)
+        | Op::Pool(Pool::L2, _)
+        | Op::Convolution2dTransposeBias(_)
+        | Op::UnidirectionalSequenceRnn { .. }
+        | Op::Svdf { .. }
+        | Op::Cast
+        | Op::Cumsum { .. }
+        | Op::TopK
+        | Op::OneHot { .. }
+        | Op::Rfft2d
+        | Op::Static(_)
+        | Op::Quantize
+        | Op::Dequantize => Rule::Float,
+    }
+}
+
+fn computed_bias(graph: &Graph, node: &Node, place: usize) -> bool {
+    let id = node.inputs.get(place).copied().flatten();
+    id.is_some_and(|id| graph.tensors[id].constant.is_none())
+}
+
+/// Places of the inputs that are activations (or constants in their stead) for this rule.
+pub(super) fn operands(node: &Node, rule: Rule) -> Vec<usize> {
+    match rule {
+        Rule::Untouched => Vec::new(),
+        Rule::Weighted { at, .. } => vec![at[0]],
+        Rule::Lstm | Rule::Fixed(_) => vec![0],
+        Rule::Inherit(place) => match node.op {
+            Op::Move(Move::PadV2) => vec![place, 2],
+            _ => vec![place],
+        },
+        Rule::Together { from } => (from..node.inputs.len()).collect(),
+        Rule::Free => match node.op {
+            Op::BatchMatmul { .. } | Op::Binary(..) => vec![0, 1],
+            _ => vec![0],
+        },
+        // Every float input stays as it is.
+        Rule::Float => (0..node.inputs.len()).collect(),
+    }
+}
+
+/// Least version of the operator that has the kernel of its rule.
+pub(super) fn version(op: &Op, rule: Rule) -> i32 {
+    if matches!(rule, Rule::Untouched | Rule::Float) {
+        return 1;
+    }
+    match op {
+        Op::Conv2d(_) | Op::DepthwiseConv2d(_) => 3,
+        Op::FullyConnected { .. } | Op::BatchMatmul { .. } => 4,
+        Op::UnidirectionalSequenceLstm(_) | Op::Quantize => 1,
+        Op::Move(Move::Reshape | Move::Squeeze | Move::ExpandDims) => 1,
+        Op::Unary(Unary::HardSwish | Unary::ReluN1To1 | Unary::Relu0To1 | Unary::Elu) => 1,
+        Op::Unary(Unary::Gelu { .. }) => 2,
+        Op::Binary(Binary::Prelu, _) => 1,
+        _ => 2,
+    }
+}
