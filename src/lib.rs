@@ -43,4 +43,5 @@ pub mod model;
 pub mod num;
 pub mod quantize;
 pub mod report;
+pub mod simplify;
 pub mod stream;

@@ -1,6 +1,6 @@
 //! `zeropoint quantize`
 
-use super::target::{DataArguments, DeviceArguments, load};
+use super::target::{DataArguments, DeviceArguments};
 use super::{Failure, output, progress};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use zeropoint::graph::{Graph, Op, lstm_inputs};
 use zeropoint::kernel::Range;
 use zeropoint::quantize::{self, Io};
 use zeropoint::report::{self, ModelSize};
-use zeropoint::{calibrate, graph, kernel, model};
+use zeropoint::{calibrate, graph, kernel, model, simplify};
 
 /// Arguments of `zeropoint quantize`.
 #[derive(Args)]
@@ -59,9 +59,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .clone()
         .unwrap_or_else(|| default_output(&arguments.model));
     output::check_place(&to, &[&arguments.model, &arguments.data.data])?;
-    let (float, program) = load(&arguments.model)?;
-    quantize::check_float(&program.graph)?;
-    let (mut data, feeds) = arguments.data.open(&program.graph)?;
+    let name = arguments.model.display().to_string();
+    let (float, graph) = simplify::load(model::read(&arguments.model)?, &name)?;
+    quantize::check_float(&graph)?;
+    let float = simplify::fuse(float, &graph);
+    let graph = graph::load(&float, &name)?;
+    let program = kernel::prepare(graph.clone())?;
+    let (mut data, feeds) = arguments.data.open(&graph)?;
     let device = arguments.device.open()?;
     let bar = progress::bar("calibrate", data.len());
     let start = Instant::now();
@@ -77,14 +81,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     )?;
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    let plan = quantize::plan(&program.graph, &calibration.ranges, io)?;
-    let quantized = quantize::apply(&float, &program.graph, &plan)?;
+    let plan = quantize::plan(&graph, &calibration.ranges, io)?;
+    let quantized = quantize::apply(&float, &graph, &plan)?;
     let bytes = model::to_bytes(&quantized)?;
     // What we write must be what we can run: the file's own bytes go through the whole way once more.
     let name = to.display().to_string();
     kernel::prepare(graph::load(&model::parse(&bytes)?, &name)?)?;
     model::write(&to, &quantized)?;
-    let warnings = warnings(&program.graph, &calibration.ranges);
+    let warnings = warnings(&graph, &calibration.ranges);
     for warning in &warnings {
         output::note(&format!("warning: {warning}"));
     }

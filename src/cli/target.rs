@@ -7,7 +7,7 @@ use zeropoint::cpu::Cpu;
 use zeropoint::gpu::{self, Gpu};
 use zeropoint::graph::Graph;
 use zeropoint::kernel::{self, Device, Feed, Program};
-use zeropoint::{data, graph, model, stream};
+use zeropoint::{data, model, simplify, stream};
 
 /// Which device to run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -194,9 +194,9 @@ impl DeviceArguments {
     }
 }
 
-/// Reads a model and prepares it for running.
+/// Reads a model, without what is known before it runs, and prepares it for running.
 pub fn load(path: &Path) -> Result<(model::Model, Program), Failure> {
     let model = model::read(path)?;
-    let graph = graph::load(&model, &path.display().to_string())?;
+    let (model, graph) = simplify::load(model, &path.display().to_string())?;
     Ok((model, kernel::prepare(graph)?))
 }

@@ -3,7 +3,7 @@
 use super::binary::Integer;
 use super::operands::Operands;
 use crate::graph::Reduce;
-use crate::kernel::{Arg, Axes, ReduceOf, SumI8};
+use crate::kernel::{Arg, Axes, ReduceOf, MeanI8};
 use crate::num::{DType, Values};
 
 /// Offset of element `i` of a nest of (size, stride) dimensions, outermost first.
@@ -114,8 +114,8 @@ pub fn bool(k: &ReduceOf, x: &[u8], y: &mut [u8]) {
     }
 }
 
-/// The definition of MEAN and SUM of int8.
-pub fn sum_i8(k: &SumI8, x: &[i8], y: &mut [i8]) {
+/// The definition of MEAN of int8.
+pub fn mean_i8(k: &MeanI8, x: &[i8], y: &mut [i8]) {
     let offset = k.input_zero_point.wrapping_mul(k.shape.count as i32);
     for (x, y) in samples(&k.shape, x, y) {
         fold(

@@ -238,7 +238,7 @@ impl CpuSession<'_> {
                         }
                     }
                 }),
-                (Kernel::SumI8(k), _) => memory.new_i8(n, |y, _| reduce::sum_i8(k, i8s(0), y)),
+                (Kernel::MeanI8(k), _) => memory.new_i8(n, |y, _| reduce::mean_i8(k, i8s(0), y)),
                 (Kernel::Arg(k), _) => reduce::arg(k, x, dtype),
                 (Kernel::PoolF32(k), _) => memory.new_f32(n, |y, _| pool::f32(k, f32s(0), y)),
                 (Kernel::PoolI8(k), _) => memory.new_i8(n, |y, _| pool::i8(k, i8s(0), y)),

@@ -67,7 +67,7 @@ fn launches(op: Op<'_>) -> Option<Vec<Launch>> {
         Kernel::ReduceF32(k) => reduce::f32(op, k),
         Kernel::ReduceI8(k) => reduce::i8(op, k),
         Kernel::ReduceInt(k) => reduce::int(op, k)?,
-        Kernel::SumI8(k) => reduce::sum_i8(op, k),
+        Kernel::MeanI8(k) => reduce::mean_i8(op, k),
         Kernel::Arg(k) => reduce::arg(op, k),
         Kernel::Copy => copy::copy(op),
         Kernel::Place(k) => place::place(op, k),

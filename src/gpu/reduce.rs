@@ -4,7 +4,7 @@
 use super::launch::{Binding, Launch, Op, Params, WORKGROUP};
 use super::shader::{Source, embed};
 use crate::graph::Reduce;
-use crate::kernel::{Arg, Axes, ReduceOf, SumI8};
+use crate::kernel::{Arg, Axes, ReduceOf, MeanI8};
 use crate::num::DType;
 
 pub(super) const SHADERS: &[Source] = &[
@@ -29,7 +29,7 @@ pub(super) fn f32(op: Op<'_>, k: &ReduceOf) -> Vec<Launch> {
     vec![launch("f32/reduce", &k.shape, items, bindings).with("OP", number)]
 }
 
-pub(super) fn sum_i8(op: Op<'_>, k: &SumI8) -> Vec<Launch> {
+pub(super) fn mean_i8(op: Op<'_>, k: &MeanI8) -> Vec<Launch> {
     let parameters = [
         k.multiplier.mantissa,
         k.multiplier.shift,

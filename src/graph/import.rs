@@ -300,8 +300,9 @@ impl Import<'_> {
                 elements * dtype.size()
             )));
         }
+        // float16 stays bits: it becomes float32 behind a DEQUANTIZE.
         let value = Values::from_bytes(dtype, bytes)
-            .ok_or_else(|| error(format!("constants of type {dtype} are not supported")))?;
+            .unwrap_or_else(|| Values::U16(bytemuck::pod_collect_to_vec(bytes)));
         Ok(Some(value))
     }
 }

@@ -45,7 +45,7 @@ impl Kernel {
             Kernel::ReduceF32(k) | Kernel::ReduceI8(k) | Kernel::ReduceInt(k) => {
                 elements * u64::from(k.shape.count)
             }
-            Kernel::SumI8(k) => elements * u64::from(k.shape.count),
+            Kernel::MeanI8(k) => elements * u64::from(k.shape.count),
             Kernel::Arg(k) => elements * u64::from(k.shape.count),
             Kernel::PoolF32(k) => elements * u64::from(k.shape.k_h * k.shape.k_w),
             Kernel::PoolI8(k) => elements * u64::from(k.shape.k_h * k.shape.k_w),

@@ -45,7 +45,7 @@ pub use pool::{PoolF32, PoolI8, PoolShape};
 pub use quantize::{Dequantize, Quantize, Table};
 pub(crate) use quantize::{from_order_key, order_key};
 pub use recurrent::{RnnF32, SvdfF32};
-pub use reduce::{Arg, Axes, ReduceOf, SumI8};
+pub use reduce::{Arg, Axes, ReduceOf, MeanI8};
 pub use resize::{Bilinear, Nearest, ResizeShape, Tap};
 pub use row::{Cumsum, Lines, OneHot, TopK};
 pub use select::Select;
@@ -129,7 +129,7 @@ pub enum Kernel {
     /// Reductions of int32, int64 and bool.
     ReduceInt(ReduceOf),
     /// int8 mean and sum.
-    SumI8(SumI8),
+    MeanI8(MeanI8),
     /// Index of the largest or smallest.
     Arg(Arg),
     /// Float pools.
@@ -244,6 +244,14 @@ fn between(of: &Tensor, shape: [usize; 4]) -> Tensor {
         constant: None,
         variable: false,
     }
+}
+
+/// The tensors that a node reads at run time, each once: what it must be fed with to run alone.
+pub fn fed(graph: &Graph, node: &crate::graph::Node) -> Vec<TensorId> {
+    let mut ids = Context { graph, node }.io(0).0;
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 impl Program {

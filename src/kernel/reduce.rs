@@ -30,12 +30,12 @@ pub struct ReduceOf {
     pub shape: Axes,
 }
 
-/// The int8 kernel of MEAN and SUM.
+/// The int8 kernel of MEAN.
 #[derive(Debug)]
-pub struct SumI8 {
+pub struct MeanI8 {
     /// Geometry.
     pub shape: Axes,
-    /// Input scale / output scale, for MEAN divided by the count as LiteRT does.
+    /// Input scale / (output scale · count), composed as LiteRT does.
     pub multiplier: Multiplier,
     /// Zero point of the input.
     pub input_zero_point: i32,
@@ -59,7 +59,10 @@ pub(super) fn prepare(c: Context<'_>, op: Reduce) -> Result<Kernel, Error> {
     let shape = geometry(c, &c.integers(c.input(1)?)?)?;
     let logical = matches!(op, Reduce::Any | Reduce::All);
     match (op, dtype) {
-        (Reduce::Mean | Reduce::Sum, DType::I8) => sum_i8(c, op, shape),
+        (Reduce::Mean, DType::I8) => mean_i8(c, shape),
+        (Reduce::Sum, DType::I8) => Err(c.error(
+            "LiteRT's reference kernel takes int8 for uint8 here, and its default kernel does not; leave it float",
+        )),
         (Reduce::Max | Reduce::Min, DType::I8) => {
             let (from, to) = (c.affine(input)?, c.affine(output)?);
             if from != to {
@@ -78,21 +81,19 @@ pub(super) fn prepare(c: Context<'_>, op: Reduce) -> Result<Kernel, Error> {
     }
 }
 
-fn sum_i8(c: Context<'_>, op: Reduce, shape: Axes) -> Result<Kernel, Error> {
+fn mean_i8(c: Context<'_>, shape: Axes) -> Result<Kernel, Error> {
     let (input, output) = (c.affine(c.input(0)?)?, c.affine(c.output(0)?)?);
-    let mut multiplier = c.multiplier(f64::from(input.scale) / f64::from(output.scale))?;
-    if op == Reduce::Mean {
-        // QuantizedMeanOrSum: the division by the count goes into the mantissa, after as large a shift as is safe.
-        let count = i64::from(shape.count);
-        let shift = (63 - count.leading_zeros() as i32)
-            .min(32)
-            .min(31 + multiplier.shift);
-        multiplier = Multiplier {
-            mantissa: ((i64::from(multiplier.mantissa) << shift) / count) as i32,
-            shift: multiplier.shift - shift,
-        };
-    }
-    Ok(Kernel::SumI8(SumI8 {
+    let base = c.multiplier(f64::from(input.scale) / f64::from(output.scale))?;
+    // QuantizedMeanOrSum: the division by the count goes into the mantissa, after as large a shift as is safe.
+    let count = i64::from(shape.count);
+    let shift = (63 - count.leading_zeros() as i32)
+        .min(32)
+        .min(31 + base.shift);
+    let multiplier = Multiplier {
+        mantissa: ((i64::from(base.mantissa) << shift) / count) as i32,
+        shift: base.shift - shift,
+    };
+    Ok(Kernel::MeanI8(MeanI8 {
         shape,
         multiplier,
         input_zero_point: input.zero_point,

@@ -64,7 +64,7 @@ pub(super) fn rule(graph: &Graph, node: &Node) -> Rule {
         Op::Binary(Binary::Maximum | Binary::Minimum, _) => Rule::Together { from: 0 },
         Op::Binary(binary, _) if binary.has_i8() && !binary.is_comparison() => Rule::Free,
         Op::Select { .. } => Rule::Together { from: 1 },
-        Op::Reduce(Reduce::Mean | Reduce::Sum) => Rule::Free,
+        Op::Reduce(Reduce::Mean) => Rule::Free,
         Op::Reduce(Reduce::Max | Reduce::Min) => Rule::Inherit(0),
         Op::Pool(Pool::Average | Pool::Max, _) | Op::Resize { .. } => Rule::Inherit(0),
         Op::Softmax { .. } => fixed(1.0 / 256.0, -128),
