@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use zeropoint::graph::SUPPORT;
 
 /// Each room of the library with the rooms it may import.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("num", &[]),
     ("model", &[]),
     ("data", &["num"]),
@@ -20,6 +20,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("gpu", &["kernel", "graph", "num"]),
     ("stream", &["data", "graph", "kernel", "num"]),
     ("calibrate", &["data", "graph", "kernel", "num", "stream"]),
+    ("simplify", &["cpu", "graph", "kernel", "model", "num"]),
     ("quantize", &["graph", "model", "num"]),
     // Result structs, and of the graph only the rows of the support table.
     ("report", &["evaluate", "graph", "kernel", "model", "num"]),

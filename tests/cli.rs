@@ -381,15 +381,15 @@ fn unsuitable_models_are_refused_early() {
         .iter_mut()
         .find(|c| model::builtin_code(c) == softmax)
         .unwrap();
-    code.deprecated_builtin_code = BuiltinOperator::LogSoftmax as i8;
-    code.builtin_code = BuiltinOperator::LogSoftmax as i32;
+    code.deprecated_builtin_code = BuiltinOperator::Unique as i8;
+    code.builtin_code = BuiltinOperator::Unique as i32;
     let operators = model.subgraphs.as_ref().unwrap()[0].operators.as_ref();
     let index = operators.unwrap().len() - 1;
     let strange = folder.path("strange.tflite");
     model::write(Path::new(&strange), &model).unwrap();
-    let place = format!("operator {index} of subgraph 0 is LOG_SOFTMAX");
+    let place = format!("operator {index} of subgraph 0 is UNIQUE");
     cpu(&["quantize", &strange, "--data", &calib]).refused(2, &["strange.tflite", &place]);
-    assert!(zp(&["inspect", &strange]).ok().out.contains("LOG_SOFTMAX"));
+    assert!(zp(&["inspect", &strange]).ok().out.contains("UNIQUE"));
     let broken = folder.path("broken.tflite");
     std::fs::write(&broken, &std::fs::read(&float).unwrap()[..1000]).unwrap();
     zp(&["inspect", &broken]).refused(2, &["broken.tflite"]);

@@ -1,4 +1,5 @@
-// CAST: an invocation an output word of one or four elements, or half of one of 8 bytes. Floats are cut toward zero.
+// CAST: an invocation an output word of one or four elements, or half of one of 8 bytes. Integers wrap, floats are cut
+// toward zero and saturate.
 #import shared/run
 
 // 0 float, 1 int32, 2 int8, 3 uint8, 4 bool, 5 int64.
@@ -47,8 +48,12 @@ fn real(base: u32, i: u32) -> u32 {
         return input[base + i];
     }
     if (FROM == 5u) {
-        let high = f32(bitcast<i32>(input[base + 2u * i + 1u]));
-        return bitcast<u32>(high * 4294967296.0 + f32(input[base + 2u * i]));
+        let low = input[base + 2u * i];
+        let high = bitcast<i32>(input[base + 2u * i + 1u]);
+        // Where the high word is nothing but the sign, the low one is all.
+        let small = high == (bitcast<i32>(low) >> 31u);
+        let wide = f32(high) * 4294967296.0 + f32(low);
+        return bitcast<u32>(select(wide, f32(bitcast<i32>(low)), small));
     }
     return bitcast<u32>(f32(integer(base, i)));
 }
@@ -93,7 +98,11 @@ fn main(
             if (TO == 4u) {
                 result |= truth(base, at) << (8u * lane);
             } else {
-                result |= (bitcast<u32>(integer(base, at)) & 0xffu) << (8u * lane);
+                var value = integer(base, at);
+                if (FROM == 0u) {
+                    value = clamp(value, select(0, -128, TO == 2u), select(255, 127, TO == 2u));
+                }
+                result |= (bitcast<u32>(value) & 0xffu) << (8u * lane);
             }
         }
         output[i] = result;

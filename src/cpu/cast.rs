@@ -1,4 +1,4 @@
-//! CAST: C's conversion, which cuts toward zero and wraps; floats out of range saturate.
+//! CAST: integers wrap, floats are cut toward zero and saturate.
 
 use crate::num::{DType, Values};
 
@@ -8,7 +8,7 @@ pub fn cast(bytes: &[u8], from: DType, to: DType) -> Values {
         unreachable!("kernel::prepare refuses float16")
     };
     match x {
-        Values::F32(v) => by(&v, to, |x| x as i64, |x| x, |x| x != 0.0),
+        Values::F32(v) => floats(&v, to),
         Values::I8(v) => integers(&v, to),
         Values::U8(v) | Values::Bool(v) => integers(&v, to),
         Values::I16(v) => integers(&v, to),
@@ -16,6 +16,22 @@ pub fn cast(bytes: &[u8], from: DType, to: DType) -> Values {
         Values::I32(v) => integers(&v, to),
         Values::U32(v) => integers(&v, to),
         Values::I64(v) => by(&v, to, |x| x, |x| x as f32, |x| x != 0),
+    }
+}
+
+/// Saturating, as LiteRT has it.
+fn floats(v: &[f32], to: DType) -> Values {
+    let v = v.iter().copied();
+    match to {
+        DType::F32 | DType::F16 => Values::F32(v.collect()),
+        DType::I8 => Values::I8(v.map(|x| x as i8).collect()),
+        DType::U8 => Values::U8(v.map(|x| x as u8).collect()),
+        DType::I16 => Values::I16(v.map(|x| x as i16).collect()),
+        DType::U16 => Values::U16(v.map(|x| x as u16).collect()),
+        DType::I32 => Values::I32(v.map(|x| x as i32).collect()),
+        DType::U32 => Values::U32(v.map(|x| x as u32).collect()),
+        DType::I64 => Values::I64(v.map(|x| x as i64).collect()),
+        DType::Bool => Values::Bool(v.map(|x| u8::from(x != 0.0)).collect()),
     }
 }
 

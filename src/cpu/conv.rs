@@ -15,7 +15,13 @@ pub fn reach(outputs: usize, stride: u32, k: u32, dilation: u32) -> usize {
 
 /// Whether the input itself is the matrix: 1×1, stride 1, one group.
 pub fn is_pointwise(s: &ConvShape) -> bool {
-    s.k_h == 1 && s.k_w == 1 && s.stride_h == 1 && s.stride_w == 1 && s.group_in == s.in_c
+    // The output is larger where a transposed convolution leaves a border.
+    s.k_h == 1
+        && s.k_w == 1
+        && (s.out_h, s.out_w) == (s.in_h, s.in_w)
+        && s.stride_h == 1
+        && s.stride_w == 1
+        && s.group_in == s.in_c
 }
 
 /// Groups of channels.

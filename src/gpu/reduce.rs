@@ -11,22 +11,27 @@ pub(super) const SHADERS: &[Source] = &[
     embed!("f32/reduce"),
     embed!("int8/reduce"),
     embed!("any/arg"),
+    embed!("any/reduce_int"),
 ];
 
 /// Most elements of an invocation that works alone.
 const ALONE: u32 = 512;
 
 pub(super) fn f32(op: Op<'_>, k: &ReduceOf) -> Vec<Launch> {
-    let number = match k.op {
+    let bindings = vec![op.read(0), op.write(0), geometry(op, &k.shape)];
+    let items = k.shape.outputs as usize;
+    vec![launch("f32/reduce", &k.shape, items, bindings).with("OP", number(k.op))]
+}
+
+/// The reduction's number in the shaders of floats and int32.
+fn number(op: Reduce) -> f64 {
+    match op {
         Reduce::Sum => 1.0,
         Reduce::Prod => 2.0,
         Reduce::Max => 3.0,
         Reduce::Min => 4.0,
         _ => 0.0,
-    };
-    let bindings = vec![op.read(0), op.write(0), geometry(op, &k.shape)];
-    let items = k.shape.outputs as usize;
-    vec![launch("f32/reduce", &k.shape, items, bindings).with("OP", number)]
+    }
 }
 
 pub(super) fn mean_i8(op: Op<'_>, k: &MeanI8) -> Vec<Launch> {
@@ -45,10 +50,18 @@ pub(super) fn i8(op: Op<'_>, k: &ReduceOf) -> Vec<Launch> {
     vec![bytes(op, &k.shape, number, [0; 4])]
 }
 
-/// `None` for int32 and int64.
+/// `None` for int64.
 pub(super) fn int(op: Op<'_>, k: &ReduceOf) -> Option<Vec<Launch>> {
-    let dtype = op.graph.tensors[op.step.outputs[0]].dtype;
-    (dtype == DType::Bool).then(|| i8(op, k))
+    match op.graph.tensors[op.step.outputs[0]].dtype {
+        DType::Bool => Some(i8(op, k)),
+        DType::I32 => {
+            let bindings = vec![op.read(0), op.write(0), geometry(op, &k.shape)];
+            let items = k.shape.outputs as usize;
+            let launch = Launch::linear("any/reduce_int", items, bindings);
+            Some(vec![launch.with("OP", number(k.op))])
+        }
+        _ => None,
+    }
 }
 
 fn bytes(op: Op<'_>, k: &Axes, number: u8, parameters: [i32; 4]) -> Launch {

@@ -398,15 +398,15 @@ mod tests {
             stages.into_iter().map(names).collect::<Vec<_>>()
         };
         let nothing: [&str; 0] = [];
-        assert_eq!(launches(Statistics::Nothing), [&nothing[..], &["f32/add"]]);
+        assert_eq!(launches(Statistics::Nothing), [&nothing[..], &["f32/binary"]]);
         assert_eq!(
             launches(Statistics::Ranges),
-            [["stats/min_max"], ["f32/add"]]
+            [["stats/min_max"], ["f32/binary"]]
         );
         let histogram = ["stats/rebin", "stats/histogram"];
         assert_eq!(
             launches(Statistics::Histograms),
-            [["stats/min_max"], ["f32/add"]].map(|first| [&first[..], &histogram].concat())
+            [["stats/min_max"], ["f32/binary"]].map(|first| [&first[..], &histogram].concat())
         );
     }
 

@@ -21,6 +21,7 @@ mod resize;
 mod row;
 mod select;
 mod softmax;
+mod space;
 mod strided_slice;
 mod take;
 mod tolerance;
@@ -425,8 +426,7 @@ impl Context<'_> {
                 | Op::GatherNd
                 | Op::EmbeddingLookup
                 | Op::BatchMatmul { .. }
-                | Op::FullyConnected { .. }
-        );
+        ) || inputs.len() > 1;
         match inputs
             .iter()
             .find(|&&id| !may_be_constant && !self.graph.is_activation(id))

@@ -19,6 +19,12 @@ pub(super) fn prepare(c: Context<'_>, wide: bool) -> Result<Select, Error> {
     c.expect_dtype(a, dtype)?;
     c.expect_dtype(b, dtype)?;
     let (shape, rows) = (c.shape(condition), c.shape(a));
+    if [condition, a, b, output].iter().all(|&id| c.graph.elements(id) == 1) {
+        // Whatever their ranks are.
+        return Ok(Select {
+            shape: Broadcast::same(1),
+        });
+    }
     if wide || shape == rows {
         return Ok(Select {
             shape: broadcast(c, [condition, a, b])?,

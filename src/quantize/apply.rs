@@ -193,11 +193,6 @@ impl Edit<'_> {
             return Err(self.mismatch());
         }
         let number = |id: TensorId| i32::try_from(id).map_err(|_| self.mismatch());
-        for (operator, op) in operators.iter_mut().zip(&plan.operators) {
-            operator.opcode_index = codes
-                .renew(operator.opcode_index, op.version)
-                .ok_or_else(|| self.mismatch())?;
-        }
         for moved in &plan.moved {
             let (list, at) = match moved.at {
                 Place::Input(at) => (operators.get_mut(at.node).map(|o| &mut o.inputs), at),
@@ -240,7 +235,12 @@ impl Edit<'_> {
                     ..Operator::default()
                 });
             }
-            all.extend(operator);
+            if let Some(mut operator) = operator {
+                operator.opcode_index = codes
+                    .renew(operator.opcode_index, plan.operators[i].version)
+                    .ok_or_else(|| self.mismatch())?;
+                all.push(operator);
+            }
         }
         Ok(all)
     }

@@ -99,7 +99,7 @@ fn what_numpy_writes_is_read() {
         );
         assert_eq!(
             read[1],
-            Values::U8((0..24).map(|i| u8::from(i > 9)).collect())
+            Values::Bool((0..24).map(|i| u8::from(i > 9)).collect())
         );
         assert_eq!(read[2], Values::I32((0..24).collect()));
         let set = DataSet::open(&path, &inputs, &Options::default()).unwrap();

@@ -296,7 +296,7 @@ fn types_become_what_the_input_takes() {
             vec![0, 2],
             DType::Bool,
             None,
-            Values::U8(vec![0, 1]),
+            Values::Bool(vec![0, 1]),
             false,
         ),
     ];

@@ -26,18 +26,25 @@ from ai_edge_litert import schema_py_generated as s
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 import build
+import cases_binary
 import cases_chain
 import cases_conv
 import cases_dense
 import cases_elementwise
 import cases_lstm
+import cases_matmul
+import cases_moves
+import cases_norm
+import cases_pools
+import cases_recurrence
 import cases_quantize
 import cases_shape
 import cases_unary
 
 FAMILIES = {}
 for module in (cases_conv, cases_dense, cases_elementwise, cases_shape, cases_quantize, cases_lstm, cases_chain,
-               cases_unary):
+               cases_unary, cases_moves, cases_pools, cases_recurrence,
+               cases_matmul, cases_norm, cases_binary):
     FAMILIES.update(module.FAMILIES)
 
 

@@ -132,6 +132,10 @@ pub fn read_npz(path: &Path) -> BTreeMap<String, Array> {
                 "<i2" => Values::I16(file.into_vec().unwrap()),
                 "<i4" => Values::I32(file.into_vec().unwrap()),
                 "<i8" => Values::I64(file.into_vec().unwrap()),
+                "|b1" => {
+                    let answers: Vec<bool> = file.into_vec().unwrap();
+                    Values::Bool(answers.into_iter().map(u8::from).collect())
+                }
                 _ => return None,
             };
             Some((
