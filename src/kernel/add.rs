@@ -36,7 +36,7 @@ pub(super) fn i8(c: Context<'_>, activation: Activation, subtract: bool) -> Resu
     // Single precision where LiteRT has it: the larger scale is doubled in float.
     let twice_largest = f64::from(2.0 * a.scale.max(b.scale));
     let to_output = twice_largest / f64::from((1u32 << LEFT_SHIFT) as f32 * output.scale);
-    if to_output >= 1.0 && !subtract {
+    if to_output >= 1.0 {
         return Err(c.error(format!(
             "its output scale {} is over a million times smaller than its inputs'",
             output.scale

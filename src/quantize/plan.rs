@@ -69,6 +69,13 @@ pub enum Why {
         /// Largest value.
         max: f32,
     },
+    /// Its range is so small that the operator's kernel needs a larger scale.
+    Least {
+        /// Smallest value.
+        min: f32,
+        /// Largest value.
+        max: f32,
+    },
     /// The caller gave them.
     Given,
     /// Its operator only moves data: those of this tensor.
@@ -219,6 +226,9 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Why::Range { min, max } => write!(f, "range [{min}, {max}]"),
+            Why::Least { min, max } => {
+                write!(f, "range [{min}, {max}], with the smallest scale of its kernel")
+            }
             Why::Given => write!(f, "given"),
             Why::Inherited(id) => write!(f, "as tensor {id}"),
             Why::Fixed => write!(f, "fixed by the specification"),

@@ -8,7 +8,7 @@ use super::plan::{
 };
 use super::rule::{Rule, operands, rule, version};
 use super::shared::shared;
-use crate::graph::{Graph, Node, Op, TensorId, lstm_inputs};
+use crate::graph::{Binary, Graph, Node, Op, TensorId, Unary, lstm_inputs};
 use crate::num::affine::{activation_8bit, power_of_two_16bit, symmetric_8bit};
 use crate::num::{Affine, DType, Range, Values};
 use std::collections::{HashMap, HashSet};
@@ -195,19 +195,24 @@ impl<'a> Planner<'a> {
             Rule::Weighted { at, axis } => {
                 let input = self.operand(i, node, at[0])?;
                 self.weight(i, node, at[1], Some(axis), Some((at[2], input)))?;
-                self.computed(node)
+                self.computed(node, 0.0)
             }
             Rule::Lstm => self.lstm(i, node),
             Rule::Fixed(affine) => {
-                self.operand(i, node, 0)?;
+                let input = self.operand(i, node, 0)?;
+                let least = least_input_scale(&node.op);
+                if input.scale < least {
+                    self.operand_as(i, node, 0, widened(input, least))?;
+                }
                 self.decide(self.output(node)?, DType::I8, affine, Why::Fixed);
                 Ok(())
             }
             Rule::Free => {
+                let mut scales = Vec::new();
                 for place in operands(node, rule) {
-                    self.operand(i, node, place)?;
+                    scales.push(self.operand(i, node, place)?.scale);
                 }
-                self.computed(node)
+                self.computed(node, least_scale(&node.op, &scales))
             }
             Rule::Inherit(place) => {
                 let affine = self.operand(i, node, place)?;
@@ -221,7 +226,7 @@ impl<'a> Planner<'a> {
                 Ok(())
             }
             Rule::Together { .. } => {
-                self.computed(node)?;
+                self.computed(node, 0.0)?;
                 let output = self.output(node)?;
                 let affine = self.affine[output];
                 let affine = affine.ok_or_else(|| Error::missing_range(self.graph, output))?;
@@ -233,19 +238,26 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Decides the float output of a node: by its own range, or as the tensor it is joined into.
-    fn computed(&mut self, node: &Node) -> Result<(), Error> {
+    /// Decides the float output of a node: by its own range, or as the tensor it is joined into. A scale below `least`
+    /// is beyond LiteRT's kernel: it comes from values that cancel out.
+    fn computed(&mut self, node: &Node, least: f32) -> Result<(), Error> {
         let Some(&id) = node.outputs.first().filter(|&&id| self.is_float(id)) else {
             return Ok(());
-        };
-        let Some(joined) = self.shared[id] else {
-            return self.measured(id).map(drop);
         };
         if matches!(self.known, Known::Parameters(_)) {
             return self.measured(id).map(drop);
         }
-        let affine = self.activation(joined, self.range(joined)?)?;
-        self.decide(id, DType::I8, affine, Why::JoinedInto(joined));
+        let source = self.shared[id].unwrap_or(id);
+        let Range { min, max } = self.range(source)?;
+        let affine = self.activation(source, Range { min, max })?;
+        let (affine, why) = if affine.scale < least {
+            (widened(affine, least), Why::Least { min, max })
+        } else if source == id {
+            (affine, Why::Range { min, max })
+        } else {
+            (affine, Why::JoinedInto(source))
+        };
+        self.decide(id, DType::I8, affine, why);
         Ok(())
     }
 
@@ -553,6 +565,40 @@ impl<'a> Planner<'a> {
         .filter(|a| a.scale.is_normal() && a.scale > 0.0 && (-128..=127).contains(&a.zero_point))
         .ok_or_else(|| Error::missing_range(self.graph, id))
     }
+}
+
+/// The smallest scale of its output that LiteRT's kernel of an operator computes rightly, given its inputs' scales.
+fn least_scale(op: &Op, inputs: &[f32]) -> f32 {
+    /// A little more, as the kernels compare in single precision.
+    const MORE: f32 = 1.001;
+    let twice = 2.0 * inputs.iter().fold(0.0, |m: f32, &s| m.max(s));
+    MORE * match (op, inputs) {
+        (Op::Binary(Binary::Add | Binary::Sub, _), _) => twice / (1 << 20) as f32,
+        (Op::Binary(Binary::SquaredDifference, _), _) => twice * twice / (1 << 14) as f32,
+        (Op::Unary(Unary::HardSwish), _) => twice / 256.0,
+        // Products of 16 bits, and differences of 8, stay within 32 bits when they are shifted to the left.
+        (Op::Binary(Binary::Mul | Binary::Prelu, _), &[a, b]) => a.max(a * b) / (1 << 13) as f32,
+        (Op::Unary(_), _) => twice / (1 << 14) as f32,
+        _ => 0.0,
+    }
+}
+
+/// The smallest scale of its input that LiteRT's kernel takes.
+fn least_input_scale(op: &Op) -> f32 {
+    /// The difference of two steps has to be one at least with 26 fractional bits.
+    const LEAST: f32 = 1.0 / (1 << 25) as f32;
+    match op {
+        Op::Softmax { beta } => LEAST / beta,
+        Op::LogSoftmax => LEAST,
+        _ => 0.0,
+    }
+}
+
+/// The same zero in steps of another scale, as far as there is room for it.
+fn widened(affine: Affine, scale: f32) -> Affine {
+    let low = (-128 - affine.zero_point) as f32 * affine.scale;
+    let zero_point = (-128.0 - low / scale).round().clamp(-128.0, 127.0) as i32;
+    Affine { scale, zero_point }
 }
 
 /// Scales of the bias: input scale · weight scale, in single precision as the converter has it.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod quantized;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -21,6 +22,7 @@ struct Case {
     model: String,
     data: String,
     what: String,
+    kind: String,
 }
 
 /// The folder with the cases, made once a run of this binary.
@@ -45,13 +47,21 @@ fn cases() -> Option<&'static (PathBuf, Vec<Case>)> {
         .as_ref()
 }
 
-/// What differs, or nothing.
-fn compare(got: &Values, want: &Values, tolerance: f32) -> Option<String> {
+/// The largest magnitude of floats.
+fn largest(values: &Values) -> f32 {
+    match values {
+        Values::F32(v) => v.iter().fold(0.0, |m, x| m.max(x.abs())),
+        _ => 0.0,
+    }
+}
+
+/// What differs, or nothing. Floats may differ by the tolerance times their largest magnitude, or that of what they were
+/// computed from, as sums may cancel out.
+fn compare(got: &Values, want: &Values, tolerance: f32, source: f32) -> Option<String> {
     match (got, want) {
         (Values::F32(a), Values::F32(b)) => {
             // Below the smallest normal number a device may flush to zero.
-            let largest = b.iter().fold(f32::MIN_POSITIVE, |m, x| m.max(x.abs()));
-            let limit = tolerance * largest;
+            let limit = tolerance * largest(want).max(source).max(f32::MIN_POSITIVE);
             let worst = a
                 .iter()
                 .zip(b)
@@ -73,6 +83,18 @@ fn compare(got: &Values, want: &Values, tolerance: f32) -> Option<String> {
             ))
         }
     }
+}
+
+/// The largest magnitude of the floats that a tensor is computed from.
+fn source(
+    program: &Program,
+    id: usize,
+    arrays: &std::collections::BTreeMap<String, support::Array>,
+) -> f32 {
+    let step = program.steps.iter().find(|s| s.outputs.contains(&id));
+    let inputs = step.iter().flat_map(|s| &s.inputs);
+    let values = inputs.filter_map(|id| arrays.get(&format!("tensor_{id}")));
+    values.map(|a| largest(&a.values)).fold(0.0, f32::max)
 }
 
 fn run(
@@ -129,7 +151,8 @@ fn run(
             match session.read(id) {
                 Ok(got) => {
                     let tolerance = device.tolerance() * program.tolerance(id);
-                    if let Some(difference) = compare(&got, &want.values, tolerance) {
+                    let source = source(program, id, arrays);
+                    if let Some(difference) = compare(&got, &want.values, tolerance, source) {
                         fail(format!("{}: {difference}", graph.describe(id)));
                     }
                 }
@@ -214,6 +237,7 @@ ops! {
     pool: [];
     quantize: [INT16];
     recurrent: [];
+    random: [];
     reduce: [];
     reshape: [];
     select: [];
