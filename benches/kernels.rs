@@ -11,8 +11,8 @@ use zeropoint::cpu::Cpu;
 use zeropoint::gpu::Gpu;
 use zeropoint::graph::{Binary, Graph, Move, Node, Op, Tensor};
 use zeropoint::kernel::{
-    BinaryF32, Broadcast, ConvF32, ConvI8, ConvShape, Device, Feed, Floor, FullyConnected, FullyConnectedF32, Keep,
-    Kernel, Program, Roofline, SessionConfig, Statistics, Step,
+    BinaryF32, Broadcast, ConvF32, ConvI8, ConvShape, Device, Feed, Floor, FullyConnected,
+    FullyConnectedF32, Keep, Kernel, Program, Roofline, SessionConfig, Statistics, Step,
 };
 use zeropoint::num::{DType, Multiplier, Values};
 

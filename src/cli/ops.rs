@@ -15,7 +15,7 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
-        return output::print_json(&graph::SUPPORT);
+        return output::print_json(&graph::SUPPORT.as_slice());
     }
     output::print(&report::ops(&graph::SUPPORT));
     Ok(())

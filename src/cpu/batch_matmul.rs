@@ -89,7 +89,10 @@ pub fn fast_i8(k: &MatmulI8, x: Operands<'_>, y: &mut [i8]) {
     let size = s.rows as usize * s.columns as usize;
     let real = |i: usize| -> Vec<f32> {
         let zero = k.input_zero_points[i];
-        x.i8s(i).iter().map(|&q| (i32::from(q) - zero) as f32).collect()
+        x.i8s(i)
+            .iter()
+            .map(|&q| (i32::from(q) - zero) as f32)
+            .collect()
     };
     let (a, b) = (real(0), real(1));
     let mut sums = vec![0.0; size];
@@ -98,7 +101,9 @@ pub fn fast_i8(k: &MatmulI8, x: Operands<'_>, y: &mut [i8]) {
         let mut c = ArrayViewMut2::from_shape(shape, &mut sums).expect("it is a whole matrix");
         general_mat_mul(1.0, &a, &b, 0.0, &mut c);
         let y = &mut y[i * size..][..size];
-        y.iter_mut().zip(&sums).for_each(|(y, &sum)| *y = finish(k, sum as i32));
+        y.iter_mut()
+            .zip(&sums)
+            .for_each(|(y, &sum)| *y = finish(k, sum as i32));
     });
 }
 

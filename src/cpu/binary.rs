@@ -134,7 +134,11 @@ pub fn int<T: Integer>(k: &BinaryInt, x: Operands<'_>, y: &mut [T]) {
             Binary::FloorMod if b != 0 => floor_mod_int(a, b),
             Binary::Pow => {
                 let exponent = u32::try_from(b).unwrap_or(0);
-                if b < 0 { 0 } else { a.checked_pow(exponent.min(126)).unwrap_or(0) }
+                if b < 0 {
+                    0
+                } else {
+                    a.checked_pow(exponent.min(126)).unwrap_or(0)
+                }
             }
             Binary::Maximum => a.max(b),
             Binary::Minimum => a.min(b),

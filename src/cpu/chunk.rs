@@ -135,10 +135,10 @@ mod tests {
         let mean = Kernel::ReduceF32(ReduceOf {
             op: Reduce::Mean,
             shape: Axes {
-            outputs: 16,
-            count: PIXELS,
-            kept: [[1, 0], [1, 0], [1, 0], [16, 1]],
-            reduced: [[1, 0], [1, 0], [1, 0], [PIXELS, 16]],
+                outputs: 16,
+                count: PIXELS,
+                kept: [[1, 0], [1, 0], [1, 0], [16, 1]],
+                reduced: [[1, 0], [1, 0], [1, 0], [PIXELS, 16]],
             },
         });
         let step = |kernel, inputs: &[usize], output| Step {

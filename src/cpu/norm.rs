@@ -37,7 +37,9 @@ pub fn log_softmax_f32(k: &Softmax, x: &[f32], y: &mut [f32]) {
         let largest = x.iter().fold(f32::NEG_INFINITY, |m, &x| m.max(x));
         let sum: f64 = x.iter().map(|&x| f64::from(x - largest).exp()).sum();
         let log = sum.ln() as f32;
-        y.iter_mut().zip(x).for_each(|(y, &x)| *y = x - largest - log);
+        y.iter_mut()
+            .zip(x)
+            .for_each(|(y, &x)| *y = x - largest - log);
     }
 }
 

@@ -54,14 +54,26 @@ pub fn f32(k: &PoolF32, x: &[f32], y: &mut [f32]) {
                 });
             }
             Pool::Average => {
-                windows(&k.shape, x, 0.0, |a: &mut f32, x: &f32| *a += x, |i, n, acc| {
-                    pixel(y, i, acc, &|a| a / n as f32);
-                });
+                windows(
+                    &k.shape,
+                    x,
+                    0.0,
+                    |a: &mut f32, x: &f32| *a += x,
+                    |i, n, acc| {
+                        pixel(y, i, acc, &|a| a / n as f32);
+                    },
+                );
             }
             Pool::L2 => {
-                windows(&k.shape, x, 0.0, |a: &mut f32, x: &f32| *a += x * x, |i, n, acc| {
-                    pixel(y, i, acc, &|a| (a / n as f32).sqrt());
-                });
+                windows(
+                    &k.shape,
+                    x,
+                    0.0,
+                    |a: &mut f32, x: &f32| *a += x * x,
+                    |i, n, acc| {
+                        pixel(y, i, acc, &|a| (a / n as f32).sqrt());
+                    },
+                );
             }
         }
     }
@@ -76,21 +88,37 @@ pub fn i8(k: &PoolI8, x: &[i8], y: &mut [i8]) {
     let (low, high) = k.bounds;
     for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
         if k.kind == Pool::Max {
-            windows(&k.shape, x, i8::MIN, |a: &mut i8, x: &i8| *a = (*a).max(*x), |i, _, acc| {
-                let y = &mut y[i * channels..][..channels];
-                for (y, &a) in y.iter_mut().zip(acc) {
-                    *y = i32::from(a).max(low).min(high) as i8;
-                }
-            });
+            windows(
+                &k.shape,
+                x,
+                i8::MIN,
+                |a: &mut i8, x: &i8| *a = (*a).max(*x),
+                |i, _, acc| {
+                    let y = &mut y[i * channels..][..channels];
+                    for (y, &a) in y.iter_mut().zip(acc) {
+                        *y = i32::from(a).max(low).min(high) as i8;
+                    }
+                },
+            );
             continue;
         }
-        windows(&k.shape, x, 0i32, |a: &mut i32, x: &i8| *a += i32::from(*x), |i, n, acc| {
-            let (n, half) = (n as i32, n as i32 / 2);
-            let y = &mut y[i * channels..][..channels];
-            for (y, &a) in y.iter_mut().zip(acc) {
-                let mean = if a > 0 { (a + half) / n } else { (a - half) / n };
-                *y = mean.max(low).min(high) as i8;
-            }
-        });
+        windows(
+            &k.shape,
+            x,
+            0i32,
+            |a: &mut i32, x: &i8| *a += i32::from(*x),
+            |i, n, acc| {
+                let (n, half) = (n as i32, n as i32 / 2);
+                let y = &mut y[i * channels..][..channels];
+                for (y, &a) in y.iter_mut().zip(acc) {
+                    let mean = if a > 0 {
+                        (a + half) / n
+                    } else {
+                        (a - half) / n
+                    };
+                    *y = mean.max(low).min(high) as i8;
+                }
+            },
+        );
     }
 }

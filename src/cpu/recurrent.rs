@@ -1,8 +1,8 @@
-//! UNIDIRECTIONAL_SEQUENCE_RNN and SVDF in float.
+//! UNIDIRECTIONAL_SEQUENCE_RNN in float and SVDF.
 
 use super::conv::clamp;
 use crate::graph::RnnActivation;
-use crate::kernel::{RnnF32, SvdfF32};
+use crate::kernel::{RnnF32, SvdfF32, SvdfI8};
 
 /// All samples; the state after them goes to `state`, `[samples][batch, cells]`.
 pub fn rnn(k: &RnnF32, x: &[f32], y: &mut [f32], state: &mut [f32]) {
@@ -19,9 +19,8 @@ pub fn rnn(k: &RnnF32, x: &[f32], y: &mut [f32], state: &mut [f32]) {
                 let x = &x[row * s.input..][..s.input];
                 let out = &mut y[row * s.cells..][..s.cells];
                 for (cell, out) in out.iter_mut().enumerate() {
-                    let dot = |w: &[f32], v: &[f32]| -> f32 {
-                        w.iter().zip(v).map(|(w, v)| w * v).sum()
-                    };
+                    let dot =
+                        |w: &[f32], v: &[f32]| -> f32 { w.iter().zip(v).map(|(w, v)| w * v).sum() };
                     let w = &k.input_weights[cell * s.input..][..s.input];
                     let r = &k.recurrent_weights[cell * s.cells..][..s.cells];
                     *out = k.bias[cell] + dot(w, x) + dot(r, state);
@@ -59,4 +58,29 @@ pub fn svdf(k: &SvdfF32, x: &[f32], y: &mut [f32], state: &mut [f32]) {
         }
     }
     clamp(y, k.bounds);
+}
+
+/// The definition of the int8 kernel; the state after it goes to `state`, `[samples][batch, filters, memory]`.
+pub fn svdf_i8(k: &SvdfI8, x: &[i8], y: &mut [i8], state: &mut [i16]) {
+    let filters = k.units * k.rank;
+    state.fill(0);
+    let rows = x.chunks_exact(k.input).zip(y.chunks_exact_mut(k.units));
+    for ((x, y), state) in rows.zip(state.chunks_exact_mut(filters * k.memory)) {
+        let mut sums = k.bias.clone();
+        for filter in 0..filters {
+            let w = &k.feature_weights[filter * k.input..][..k.input];
+            let sum = w.iter().zip(x).fold(0i32, |sum, (&w, &x)| {
+                sum.wrapping_add(i32::from(w) * (i32::from(x) - k.input_zero_point))
+            });
+            let feature = k.feature_multiplier.apply(sum).clamp(-32768, 32767);
+            state[(filter + 1) * k.memory - 1] = feature as i16;
+            let product = i32::from(k.last_time_weights[filter]).wrapping_mul(feature);
+            let unit = &mut sums[filter / k.rank];
+            *unit = unit.wrapping_add(product);
+        }
+        for (y, &sum) in y.iter_mut().zip(&sums) {
+            let q = k.output_multiplier.apply(sum);
+            *y = q.saturating_add(k.output_zero_point).clamp(-128, 127) as i8;
+        }
+    }
 }

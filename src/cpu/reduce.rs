@@ -3,7 +3,7 @@
 use super::binary::Integer;
 use super::operands::Operands;
 use crate::graph::Reduce;
-use crate::kernel::{Arg, Axes, ReduceOf, MeanI8};
+use crate::kernel::{Arg, Axes, MeanI8, ReduceOf};
 use crate::num::{DType, Values};
 
 /// Offset of element `i` of a nest of (size, stride) dimensions, outermost first.
@@ -42,7 +42,11 @@ fn fold<T: Copy, A: Copy>(
 }
 
 /// Samples of input and output side by side.
-fn samples<'a, T, R>(k: &Axes, x: &'a [T], y: &'a mut [R]) -> impl Iterator<Item = (&'a [T], &'a mut [R])> {
+fn samples<'a, T, R>(
+    k: &Axes,
+    x: &'a [T],
+    y: &'a mut [R],
+) -> impl Iterator<Item = (&'a [T], &'a mut [R])> {
     let (inputs, outputs) = (k.outputs as usize * k.count as usize, k.outputs as usize);
     x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs))
 }
@@ -54,10 +58,28 @@ pub fn f32(k: &ReduceOf, x: &[f32], y: &mut [f32]) {
         match k.op {
             Reduce::Mean => {
                 let mean = |sum: f64| (sum / f64::from(shape.count)) as f32;
-                fold(shape, x, 0.0, |s: f64, x| s + f64::from(x), |i, s| y[i] = mean(s));
+                fold(
+                    shape,
+                    x,
+                    0.0,
+                    |s: f64, x| s + f64::from(x),
+                    |i, s| y[i] = mean(s),
+                );
             }
-            Reduce::Sum => fold(shape, x, 0.0, |s: f64, x| s + f64::from(x), |i, s| y[i] = s as f32),
-            Reduce::Prod => fold(shape, x, 1.0, |s: f64, x| s * f64::from(x), |i, s| y[i] = s as f32),
+            Reduce::Sum => fold(
+                shape,
+                x,
+                0.0,
+                |s: f64, x| s + f64::from(x),
+                |i, s| y[i] = s as f32,
+            ),
+            Reduce::Prod => fold(
+                shape,
+                x,
+                1.0,
+                |s: f64, x| s * f64::from(x),
+                |i, s| y[i] = s as f32,
+            ),
             // A comparison with NaN keeps what was there, as in LiteRT.
             Reduce::Max => {
                 let larger = |s: f32, x: f32| if x > s { x } else { s };
@@ -99,8 +121,14 @@ pub fn int<T: Integer>(k: &ReduceOf, x: &[T], y: &mut [T]) {
             Reduce::Max => i64::MIN,
             _ => i64::MAX,
         };
-        let divisor = if k.op == Reduce::Mean { i64::from(k.shape.count) } else { 1 };
-        fold(&k.shape, x, start, add, |i, s| y[i] = T::wrap(i128::from(s / divisor)));
+        let divisor = if k.op == Reduce::Mean {
+            i64::from(k.shape.count)
+        } else {
+            1
+        };
+        fold(&k.shape, x, start, add, |i, s| {
+            y[i] = T::wrap(i128::from(s / divisor))
+        });
     }
 }
 
@@ -158,7 +186,11 @@ fn first_best<T: Copy + PartialOrd>(k: &Arg, x: &[T]) -> Vec<i32> {
                 let base = offset(output, &s.kept);
                 let at = |i: u32| x[base + (i * stride) as usize];
                 (1..size).fold(0, |best, i| {
-                    let better = if k.largest { at(i) > at(best) } else { at(i) < at(best) };
+                    let better = if k.largest {
+                        at(i) > at(best)
+                    } else {
+                        at(i) < at(best)
+                    };
                     if better { i } else { best }
                 }) as i32
             })

@@ -35,7 +35,10 @@ fn pixels<T, W>(
     let (input, output, channels) = sizes(&k.shape);
     let width = k.shape.input[1] as usize;
     for (x, y) in x.chunks_exact(input).zip(y.chunks_exact_mut(output)) {
-        let taps = k.rows.iter().flat_map(|r| k.columns.iter().map(move |c| (r, c)));
+        let taps = k
+            .rows
+            .iter()
+            .flat_map(|r| k.columns.iter().map(move |c| (r, c)));
         for ((r, c), y) in taps.zip(y.chunks_exact_mut(channels)) {
             let at = |row: u32, column: u32| {
                 &x[(row as usize * width + column as usize) * channels..][..channels]

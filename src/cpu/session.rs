@@ -77,7 +77,10 @@ impl<'a> CpuSession<'a> {
                 .chain(&step.outputs)
                 .for_each(|&id| last_use[id] = i);
         }
-        let fast = program.steps.iter().map(|step| Fast::new(graph, step, plain));
+        let fast = program
+            .steps
+            .iter()
+            .map(|step| Fast::new(graph, step, plain));
         let fast = fast.collect();
         // Large samples on many threads: fewer of them at once.
         let threads = rayon::current_num_threads().min((TOTAL_BYTES / bytes.max(1)).max(1));
@@ -255,7 +258,10 @@ impl Session for CpuSession<'_> {
                 .map(|&first| self.chunk(first, size.min(samples - first), inputs));
             chunks.par_extend(done);
         }
-        let failure = self.failure.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let failure = self
+            .failure
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(what) = failure.take() {
             return Err(DeviceError::Data { what });
         }

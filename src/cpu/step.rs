@@ -61,31 +61,31 @@ impl Fast {
     /// Converts what the kernel of a step has; `plain` leaves integer kernels as they are defined.
     pub fn new(graph: &Graph, step: &Step, plain: bool) -> Fast {
         match &step.kernel {
-                Kernel::ConvF32(k) => Fast::ConvF32(Conv::new(k)),
-                Kernel::FullyConnectedF32(k) => {
-                    Fast::FullyConnectedF32(Packed::new(&k.weights, 1, &k.bias))
+            Kernel::ConvF32(k) => Fast::ConvF32(Conv::new(k)),
+            Kernel::FullyConnectedF32(k) => {
+                Fast::FullyConnectedF32(Packed::new(&k.weights, 1, &k.bias))
+            }
+            Kernel::LstmF32(k) => Fast::LstmF32(Lstm::new(k)),
+            Kernel::ConvI8(k) if !plain && is_i8(k.input_zero_point) => {
+                Fast::Conv(FastConvI8::new(k))
+            }
+            Kernel::DepthwiseI8(k) if !plain && is_i8(k.input_zero_point) => {
+                Fast::Depthwise(FastDepthwiseI8::new(k))
+            }
+            Kernel::FullyConnectedI8(k) if !plain => {
+                Fast::FullyConnected(FastFullyConnectedI8::new(k))
+            }
+            Kernel::LstmI8(k) if !plain => Fast::Lstm(FastLstmI8::new(k)),
+            Kernel::AddI8(k) if !plain => {
+                let constant = |i: usize| graph.tensors[step.inputs[i]].constant.is_some();
+                if add::is_same_shape(k, [constant(0), constant(1)]) {
+                    Fast::Add
+                } else {
+                    Fast::None
                 }
-                Kernel::LstmF32(k) => Fast::LstmF32(Lstm::new(k)),
-                Kernel::ConvI8(k) if !plain && is_i8(k.input_zero_point) => {
-                    Fast::Conv(FastConvI8::new(k))
-                }
-                Kernel::DepthwiseI8(k) if !plain && is_i8(k.input_zero_point) => {
-                    Fast::Depthwise(FastDepthwiseI8::new(k))
-                }
-                Kernel::FullyConnectedI8(k) if !plain => {
-                    Fast::FullyConnected(FastFullyConnectedI8::new(k))
-                }
-                Kernel::LstmI8(k) if !plain => Fast::Lstm(FastLstmI8::new(k)),
-                Kernel::AddI8(k) if !plain => {
-                    let constant = |i: usize| graph.tensors[step.inputs[i]].constant.is_some();
-                    if add::is_same_shape(k, [constant(0), constant(1)]) {
-                        Fast::Add
-                    } else {
-                        Fast::None
-                    }
-                }
-                Kernel::MatmulI8(k) if !plain && batch_matmul::is_exact(k) => Fast::Matmul,
-                _ => Fast::None,
+            }
+            Kernel::MatmulI8(k) if !plain && batch_matmul::is_exact(k) => Fast::Matmul,
+            _ => Fast::None,
         }
     }
 }
@@ -202,6 +202,12 @@ impl CpuSession<'_> {
                     let y = memory.new_f32(n, |y, _| recurrent::svdf(k, f32s(0), y, &mut state));
                     self.see(step.outputs[1], &state, &mut memory.tables);
                     states.push((step.outputs[1], Values::F32(state)));
+                    y
+                }
+                (Kernel::SvdfI8(k), _) => {
+                    let mut state = vec![0; samples * graph.elements(step.outputs[1])];
+                    let y = memory.new_i8(n, |y, _| recurrent::svdf_i8(k, i8s(0), y, &mut state));
+                    states.push((step.outputs[1], Values::I16(state)));
                     y
                 }
                 (Kernel::UnaryF32(op), _) => memory.new_f32(n, |y, _| unary::f32(*op, f32s(0), y)),

@@ -52,5 +52,9 @@ pub(super) fn i8(op: Op<'_>, k: &MatmulI8) -> Option<Vec<Launch>> {
         .binding();
     let geometry = geometry(op, &k.shape, 0);
     let bindings = vec![op.read(0), op.read(1), op.write(0), geometry, parameters];
-    Some(vec![Launch::linear("int8/matmul", op.output_words(), bindings)])
+    Some(vec![Launch::linear(
+        "int8/matmul",
+        op.output_words(),
+        bindings,
+    )])
 }

@@ -67,7 +67,11 @@ pub(super) fn int(op: Op<'_>, k: &BinaryInt) -> Option<Vec<Launch>> {
 pub(super) fn table(op: Op<'_>, k: &BinaryTable) -> Vec<Launch> {
     let table = Binding::Constant(k.table.clone());
     let bindings = bindings(op, &k.shape, table);
-    vec![Launch::linear("any/binary_table", op.output_words(), bindings)]
+    vec![Launch::linear(
+        "any/binary_table",
+        op.output_words(),
+        bindings,
+    )]
 }
 
 pub(super) fn add_i8(op: Op<'_>, k: &AddI8) -> Vec<Launch> {

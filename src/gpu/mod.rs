@@ -80,6 +80,7 @@ fn launches(op: Op<'_>) -> Option<Vec<Launch>> {
         Kernel::MatmulI8(k) => batch_matmul::i8(op, k)?,
         Kernel::RnnF32(k) => recurrent::rnn(op, k)?,
         Kernel::SvdfF32(k) => recurrent::svdf(op, k)?,
+        Kernel::SvdfI8(k) => recurrent::svdf_i8(op, k)?,
         Kernel::UnaryF32(k) => unary::f32(op, *k),
         Kernel::Select(k) => select::select(op, k)?,
         Kernel::PoolF32(k) => pool::f32(op, k),

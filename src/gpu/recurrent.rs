@@ -3,9 +3,9 @@
 use super::launch::{Launch, Op, Params, Trace};
 use super::shader::{Source, embed};
 use crate::graph::{Activation, RnnActivation};
-use crate::kernel::{RnnF32, SvdfF32};
+use crate::kernel::{RnnF32, SvdfF32, SvdfI8};
 
-pub(super) const SHADERS: &[Source] = &[embed!("f32/rnn"), embed!("f32/svdf")];
+pub(super) const SHADERS: &[Source] = &[embed!("f32/rnn"), embed!("f32/svdf"), embed!("int8/svdf")];
 
 /// Iterations of nested loops that any driver takes: see "Loops" in `launch.rs`.
 const MOST: usize = 60_000;
@@ -75,4 +75,31 @@ pub(super) fn svdf(op: Op<'_>, k: &SvdfF32) -> Option<Vec<Launch>> {
         words: k.batch * filters * k.memory,
     }));
     Some(vec![launch])
+}
+
+/// `None` where a vector is too long.
+pub(super) fn svdf_i8(op: Op<'_>, k: &SvdfI8) -> Option<Vec<Launch>> {
+    if 2 * k.input > MOST || 4 * k.rank > MOST {
+        return None;
+    }
+    let weights = Params::default()
+        .i32(k.feature_weights.iter().map(|&w| w.into()))
+        .i32(k.last_time_weights.iter().map(|&w| w.into()))
+        .i32(k.bias.iter().copied())
+        .binding();
+    let state = op.words(op.step.outputs[1]);
+    let sizes = [k.batch, k.input, k.units, k.rank, k.memory].map(|n| n as u32);
+    let (feature, output) = (k.feature_multiplier, k.output_multiplier);
+    let parameters = Params::default()
+        .u32(sizes)
+        .u32([op.input_stride(0), state as u32, op.output_words() as u32])
+        .i32([k.input_zero_point, feature.mantissa, feature.shift])
+        .i32([output.mantissa, output.shift, k.output_zero_point])
+        .binding();
+    let launch = |items: usize, number: f64| {
+        let (weights, parameters) = (weights.clone(), parameters.clone());
+        let bindings = vec![op.read(0), weights, op.write(0), op.write(1), parameters];
+        Launch::linear("int8/svdf", items, bindings).with("OUTPUT", number)
+    };
+    Some(vec![launch(state, 0.0), launch(op.output_words(), 1.0)])
 }

@@ -4,7 +4,7 @@
 use super::launch::{Binding, Launch, Op, Params, WORKGROUP};
 use super::shader::{Source, embed};
 use crate::graph::Reduce;
-use crate::kernel::{Arg, Axes, ReduceOf, MeanI8};
+use crate::kernel::{Arg, Axes, MeanI8, ReduceOf};
 use crate::num::DType;
 
 pub(super) const SHADERS: &[Source] = &[
@@ -46,7 +46,11 @@ pub(super) fn mean_i8(op: Op<'_>, k: &MeanI8) -> Vec<Launch> {
 
 /// Maximum and minimum of int8, and whether any or all of bool are true.
 pub(super) fn i8(op: Op<'_>, k: &ReduceOf) -> Vec<Launch> {
-    let number = if matches!(k.op, Reduce::Max | Reduce::Any) { 1 } else { 2 };
+    let number = if matches!(k.op, Reduce::Max | Reduce::Any) {
+        1
+    } else {
+        2
+    };
     vec![bytes(op, &k.shape, number, [0; 4])]
 }
 

@@ -33,7 +33,12 @@ pub(super) fn f32(op: Op<'_>, k: &Bilinear<f32>) -> Vec<Launch> {
     let taps = taps.fold(Params::default(), |list, tap| {
         list.u32([tap.lower, tap.upper]).f32([tap.below, tap.above])
     });
-    let bindings = vec![op.read(0), op.write(0), geometry(op, &k.shape), taps.binding()];
+    let bindings = vec![
+        op.read(0),
+        op.write(0),
+        geometry(op, &k.shape),
+        taps.binding(),
+    ];
     vec![Launch::linear("f32/bilinear", op.output_elements(), bindings).seen()]
 }
 
@@ -42,6 +47,11 @@ pub(super) fn i8(op: Op<'_>, k: &Bilinear<i32>) -> Vec<Launch> {
     let taps = taps.fold(Params::default(), |list, tap| {
         list.u32([tap.lower, tap.upper]).i32([tap.below, tap.above])
     });
-    let bindings = vec![op.read(0), op.write(0), geometry(op, &k.shape), taps.binding()];
+    let bindings = vec![
+        op.read(0),
+        op.write(0),
+        geometry(op, &k.shape),
+        taps.binding(),
+    ];
     vec![Launch::linear("int8/bilinear", op.output_words(), bindings)]
 }

@@ -59,5 +59,9 @@ pub(super) fn one_hot(op: Op<'_>, k: &OneHot) -> Vec<Launch> {
         .f32([k.on, k.off])
         .binding();
     let bindings = vec![op.read(0), op.write(0), parameters];
-    vec![Launch::linear("f32/one_hot", op.output_elements(), bindings)]
+    vec![Launch::linear(
+        "f32/one_hot",
+        op.output_elements(),
+        bindings,
+    )]
 }

@@ -320,7 +320,10 @@ fn stages(
         };
         let stage = launches(op).ok_or_else(|| {
             let node = &graph.nodes[step.node];
-            let input = step.inputs.first().map_or(DType::F32, |&id| graph.tensors[id].dtype);
+            let input = step
+                .inputs
+                .first()
+                .map_or(DType::F32, |&id| graph.tensors[id].dtype);
             format!(
                 "{}: {} of {input} has no shader yet; use --device cpu",
                 graph.file,
@@ -398,7 +401,10 @@ mod tests {
             stages.into_iter().map(names).collect::<Vec<_>>()
         };
         let nothing: [&str; 0] = [];
-        assert_eq!(launches(Statistics::Nothing), [&nothing[..], &["f32/binary"]]);
+        assert_eq!(
+            launches(Statistics::Nothing),
+            [&nothing[..], &["f32/binary"]]
+        );
         assert_eq!(
             launches(Statistics::Ranges),
             [["stats/min_max"], ["f32/binary"]]

@@ -3,9 +3,7 @@
 use super::Gpu;
 use super::shader::expand;
 use crate::cpu::Cpu;
-use crate::graph::{
-    Activation, Binary, Graph, Move, Node, Op, Quantization, Tensor, TensorId,
-};
+use crate::graph::{Activation, Binary, Graph, Move, Node, Op, Quantization, Tensor, TensorId};
 use crate::kernel::{self, Device, DeviceError, Feed, Keep, Program, SessionConfig, Statistics};
 use crate::num::fixed::{doubling_high_mul, rounding_divide_by_pot};
 use crate::num::{DType, Multiplier, Values, gemmlowp};
@@ -290,11 +288,7 @@ fn ranges_are_exact_over_runs_and_blind_to_stale_data() {
             tensor(&[3], DType::F32, None),
             tensor(&[3], DType::F32, None),
         ],
-        vec![node(
-            Op::Binary(Binary::Add, Activation::Relu6),
-            &[0, 0],
-            1,
-        )],
+        vec![node(Op::Binary(Binary::Add, Activation::Relu6), &[0, 0], 1)],
         &[0],
     );
     let batch = 1_400_001;
@@ -333,11 +327,7 @@ fn histograms_are_those_of_the_cpu_while_the_range_grows() {
             tensor(&[3], DType::F32, None),
             tensor(&[3], DType::F32, None),
         ],
-        vec![node(
-            Op::Binary(Binary::Add, Activation::None),
-            &[0, 0],
-            1,
-        )],
+        vec![node(Op::Binary(Binary::Add, Activation::None), &[0, 0], 1)],
         &[0],
     );
     // Values of every run: a factor, and what is taken off them.

@@ -248,7 +248,8 @@ fn lstm(operator: &Operator) -> Result<Op, String> {
 }
 
 fn pool(kind: Pool, operator: &Operator) -> Result<Op, String> {
-    let o = options!(operator, Pool2DOptions).ok_or_else(|| "its options are missing".to_owned())?;
+    let o =
+        options!(operator, Pool2DOptions).ok_or_else(|| "its options are missing".to_owned())?;
     Ok(Op::Pool(
         kind,
         PoolWindow {
@@ -409,4 +410,30 @@ fn transpose_bias(options: Option<&[u8]>) -> Result<Window, String> {
     };
     let padding = i8::try_from(padding - 1).map_err(|_| format!("unknown padding {padding}"))?;
     window(padding, (stride_h, stride_w), (1, 1), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::SUPPORT;
+
+    /// An operator is read exactly if the support table has it.
+    #[test]
+    fn the_support_table_names_what_is_read() {
+        for code in 0..=255 {
+            let Ok(builtin) = B::try_from(code) else {
+                continue;
+            };
+            let operator = Operator::default();
+            // Without options it may be refused, but not as unknown.
+            let known = !matches!(op(code, "", &operator), Ok(None));
+            let code = model::OperatorCode {
+                builtin_code: code,
+                ..model::OperatorCode::default()
+            };
+            let name = model::operator_name(&code);
+            let listed = SUPPORT.iter().any(|row| row.op == name);
+            assert_eq!(known, listed, "{name} ({builtin:?})");
+        }
+    }
 }

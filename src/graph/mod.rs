@@ -15,7 +15,7 @@ pub use op::{
     Activation, Binary, Lstm, Move, Op, Padding, Pool, PoolWindow, Reduce, RnnActivation, Static,
     StridedSlice, Unary, Window, lstm_inputs,
 };
-pub use support::{OpSupport, SUPPORT};
+pub use support::{Kernels, OpSupport, SUPPORT};
 
 use crate::num::{Affine, DType, Values};
 

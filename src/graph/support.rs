@@ -1,50 +1,203 @@
 //! What each operator can do where, as data: printed by `zeropoint ops` and checked against the README.
 
+/// Which devices have a kernel of an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kernels {
+    /// None.
+    None,
+    /// CPU and GPU.
+    CpuAndGpu,
+    /// None is needed: it is computed when the model is read.
+    Folded,
+}
+
 /// One row of the support table.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct OpSupport {
     /// Name in the TFLite schema.
     pub op: &'static str,
-    /// Types it takes as float.
-    pub float: bool,
-    /// Whether it has an int8 kernel.
-    pub int8: bool,
+    /// Kernels for float32, or for the other types that the limits name.
+    pub float: Kernels,
+    /// Kernels for int8.
+    pub int8: Kernels,
     /// Limits worth knowing.
     pub limits: &'static str,
 }
 
-const fn row(op: &'static str, limits: &'static str) -> OpSupport {
+impl std::fmt::Display for Kernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Kernels::None => "–",
+            Kernels::CpuAndGpu => "CPU, GPU",
+            Kernels::Folded => "folded",
+        })
+    }
+}
+
+/// Kernels for float and int8.
+const fn both(op: &'static str, limits: &'static str) -> OpSupport {
     OpSupport {
         op,
-        float: true,
-        int8: true,
+        float: Kernels::CpuAndGpu,
+        int8: Kernels::CpuAndGpu,
         limits,
     }
 }
 
-/// The operators, in the order of the schema; all run on CPU and GPU.
-pub const SUPPORT: [OpSupport; 11] = [
-    row("ADD", "broadcasting up to rank 6"),
-    row(
+/// Kernels for float only.
+const fn float(op: &'static str, limits: &'static str) -> OpSupport {
+    OpSupport {
+        int8: Kernels::None,
+        ..both(op, limits)
+    }
+}
+
+/// Computed when the model is read.
+const fn folded(op: &'static str, limits: &'static str) -> OpSupport {
+    OpSupport {
+        float: Kernels::Folded,
+        ..float(op, limits)
+    }
+}
+
+/// The operators, by name.
+pub const SUPPORT: [OpSupport; 107] = [
+    both("ABS", ""),
+    both("ADD", "also int32; broadcasting over up to six dimensions"),
+    both("ARG_MAX", "constant axis; int32 or int64 result"),
+    both("ARG_MIN", "constant axis; int32 or int64 result"),
+    both("AVERAGE_POOL_2D", ""),
+    both("BATCH_MATMUL", "up to four batch dimensions"),
+    both("BATCH_TO_SPACE_ND", "constant block and crops"),
+    both("BROADCAST_TO", "constant shape"),
+    float("CAST", "between float32, int8, uint8, bool, int32, int64"),
+    float("CEIL", ""),
+    both("CONCATENATION", ""),
+    both(
         "CONV_2D",
         "constant weights; groups; activations NONE, RELU, RELU6, RELU_N1_TO_1",
     ),
-    row(
+    float("COS", ""),
+    float("CUMSUM", "constant axis; also int32"),
+    float(
+        "Convolution2DTransposeBias",
+        "MediaPipe's custom operator; constant weights",
+    ),
+    folded("DENSIFY", "of constants"),
+    both(
         "DEPTHWISE_CONV_2D",
         "constant weights; any depth multiplier",
     ),
-    row("DEQUANTIZE", "int8 and uint8 to float32"),
-    row("FULLY_CONNECTED", "constant weights, default format"),
-    row("MEAN", "constant axes"),
-    row("QUANTIZE", "float32, int8, uint8 to int8 and uint8"),
-    row("RESHAPE", "to the shape in the file"),
-    row("SOFTMAX", "last dimension; int8 output 1/256, -128"),
-    row(
-        "STRIDED_SLICE",
-        "constant begin, end, strides; rank up to 6",
+    both("DEPTH_TO_SPACE", ""),
+    both("DEQUANTIZE", "int8 and uint8 to float32; float16 constants"),
+    float(
+        "DIV",
+        "also int32; int8 fails in LiteRT where a divisor rounds to zero",
     ),
-    row(
+    both("ELU", ""),
+    float("EMBEDDING_LOOKUP", ""),
+    both(
+        "EQUAL",
+        "also int32 and bool; stays float in quantized models",
+    ),
+    both("EXP", ""),
+    both("EXPAND_DIMS", ""),
+    folded("FILL", ""),
+    float("FLOOR", ""),
+    float("FLOOR_DIV", "also int32"),
+    float("FLOOR_MOD", "also int32"),
+    both(
+        "FULLY_CONNECTED",
+        "default format; weights that are computed in float only",
+    ),
+    both("GATHER", "indices of int32 or int64"),
+    both("GATHER_ND", "tuples of up to six indices"),
+    both("GELU", ""),
+    both("GREATER", "also int32; stays float in quantized models"),
+    both(
+        "GREATER_EQUAL",
+        "also int32; stays float in quantized models",
+    ),
+    both("HARD_SWISH", ""),
+    both("L2_NORMALIZATION", "int8 output 1/128, 0"),
+    float("L2_POOL_2D", ""),
+    both("LEAKY_RELU", ""),
+    both("LESS", "also int32; stays float in quantized models"),
+    both("LESS_EQUAL", "also int32; stays float in quantized models"),
+    both("LOG", ""),
+    float("LOGICAL_AND", "bool"),
+    float("LOGICAL_NOT", "bool"),
+    float("LOGICAL_OR", "bool"),
+    both("LOGISTIC", "int8 output 1/256, -128"),
+    both("LOG_SOFTMAX", "last dimension; int8 output 16/256, 127"),
+    both("MAXIMUM", "also int32"),
+    both("MAX_POOL_2D", ""),
+    both("MEAN", "constant axes"),
+    both("MINIMUM", "also int32"),
+    both("MIRROR_PAD", "constant paddings"),
+    both("MUL", "also int32"),
+    float("NEG", "int8 ignores scales in LiteRT"),
+    both(
+        "NOT_EQUAL",
+        "also int32 and bool; stays float in quantized models",
+    ),
+    float("ONE_HOT", "constant depth and values"),
+    both("PACK", ""),
+    both("PAD", "constant paddings"),
+    both("PADV2", "constant paddings and value"),
+    float("POW", "also int32"),
+    both("PRELU", ""),
+    both("QUANTIZE", "float32, int8, uint8 to int8 and uint8"),
+    folded("RANGE", ""),
+    folded("RANK", ""),
+    float("REDUCE_ALL", "bool"),
+    float("REDUCE_ANY", "bool"),
+    both("REDUCE_MAX", "also int32"),
+    both("REDUCE_MIN", "also int32"),
+    float("REDUCE_PROD", "also int32"),
+    both("RELU", ""),
+    both("RELU6", ""),
+    both("RELU_0_TO_1", ""),
+    both("RELU_N1_TO_1", ""),
+    both("RESHAPE", "to the shape in the file"),
+    both("RESIZE_BILINEAR", "constant size"),
+    both("RESIZE_NEAREST_NEIGHBOR", "constant size"),
+    both("REVERSE_V2", "constant axes"),
+    float("ROUND", ""),
+    both("RSQRT", ""),
+    both("SELECT", ""),
+    both("SELECT_V2", "broadcasting over up to six dimensions"),
+    folded("SHAPE", ""),
+    float("SIGN", ""),
+    float("SIN", ""),
+    both("SLICE", "constant begin and size"),
+    both("SOFTMAX", "last dimension; int8 output 1/256, -128"),
+    both("SPACE_TO_BATCH_ND", "constant block and paddings"),
+    both("SPACE_TO_DEPTH", ""),
+    both("SPLIT", "constant axis"),
+    both("SPLIT_V", "constant axis and sizes"),
+    both("SQRT", ""),
+    float("SQUARE", ""),
+    both("SQUARED_DIFFERENCE", "also int32"),
+    both("SQUEEZE", ""),
+    both("STRIDED_SLICE", "constant begin, end, strides"),
+    both("SUB", "also int32"),
+    float("SUM", "also int32; LiteRT's kernels disagree on int8"),
+    float("SVDF", "state is zero at the start of every sample"),
+    both("TANH", ""),
+    both("TILE", "constant multiples"),
+    float("TOPK_V2", "constant k"),
+    both("TRANSPOSE", "constant permutation"),
+    both("TRANSPOSE_CONV", "constant weights"),
+    both(
         "UNIDIRECTIONAL_SEQUENCE_LSTM",
         "four gates, TANH, cell clip; int8 with int16 cell",
     ),
+    float(
+        "UNIDIRECTIONAL_SEQUENCE_RNN",
+        "state is zero at the start of every sample",
+    ),
+    both("UNPACK", ""),
+    folded("ZEROS_LIKE", ""),
 ];

@@ -1,7 +1,7 @@
 //! ADD and SUB of int8: both operands are brought to a common scale with 20 more bits.
 
-use super::broadcast::{Broadcast, broadcast};
 use super::Context;
+use super::broadcast::{Broadcast, broadcast};
 use crate::graph::{Activation, Error};
 use crate::num::{DType, Multiplier};
 

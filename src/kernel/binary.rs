@@ -115,9 +115,8 @@ fn pairs(f: impl Fn(u8, u8) -> u8) -> Vec<u8> {
 
 fn table(c: Context<'_>, op: Binary, activation: Activation) -> Result<Vec<u8>, Error> {
     let (a, b) = (c.affine(c.input(0)?)?, c.affine(c.input(1)?)?);
-    let signed = |f: &dyn Fn(i32, i32) -> i32| {
-        pairs(|x, y| f(i32::from(x as i8), i32::from(y as i8)) as u8)
-    };
+    let signed =
+        |f: &dyn Fn(i32, i32) -> i32| pairs(|x, y| f(i32::from(x as i8), i32::from(y as i8)) as u8);
     if op.is_comparison() {
         return compare(c, op, a, b).map(|f| signed(&|x, y| i32::from(f(x, y))));
     }

@@ -101,7 +101,12 @@ impl<'a> Context<'a> {
     }
 
     /// Symmetric weights' scales: one, or one for each of `channels` along `axis`; zero points 0.
-    pub fn weight_scales(self, id: TensorId, channels: usize, axis: usize) -> Result<Vec<f32>, Error> {
+    pub fn weight_scales(
+        self,
+        id: TensorId,
+        channels: usize,
+        axis: usize,
+    ) -> Result<Vec<f32>, Error> {
         let describe = || self.graph.describe(id);
         let q = self.tensor(id).quantization.as_ref();
         let q = q.ok_or_else(|| self.error(format!("{} is not quantized", describe())))?;
@@ -172,6 +177,20 @@ impl<'a> Context<'a> {
                 }
             },
             "int8",
+        )
+    }
+
+    pub fn i16s(self, id: TensorId) -> Result<Vec<i16>, Error> {
+        self.constant(
+            id,
+            |v| {
+                if let crate::num::Values::I16(v) = v {
+                    Some(v)
+                } else {
+                    None
+                }
+            },
+            "int16",
         )
     }
 

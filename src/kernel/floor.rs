@@ -41,6 +41,7 @@ impl Kernel {
             Kernel::MatmulF32(k) => elements * 2 * u64::from(k.shape.depth),
             Kernel::MatmulI8(k) => elements * 2 * u64::from(k.shape.depth),
             Kernel::RnnF32(k) => elements * 2 * (k.shape.input + k.shape.cells) as u64,
+            Kernel::SvdfI8(k) => elements * 2 * (k.rank * (k.input + 1)) as u64,
             Kernel::SvdfF32(k) => elements * 2 * (k.rank * (k.input + 1)) as u64,
             Kernel::ReduceF32(k) | Kernel::ReduceI8(k) | Kernel::ReduceInt(k) => {
                 elements * u64::from(k.shape.count)

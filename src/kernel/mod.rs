@@ -45,8 +45,8 @@ pub use place::{Box8, Place, VIEW};
 pub use pool::{PoolF32, PoolI8, PoolShape};
 pub use quantize::{Dequantize, Quantize, Table};
 pub(crate) use quantize::{from_order_key, order_key};
-pub use recurrent::{RnnF32, SvdfF32};
-pub use reduce::{Arg, Axes, ReduceOf, MeanI8};
+pub use recurrent::{RnnF32, SvdfF32, SvdfI8};
+pub use reduce::{Arg, Axes, MeanI8, ReduceOf};
 pub use resize::{Bilinear, Nearest, ResizeShape, Tap};
 pub use row::{Cumsum, Lines, OneHot, TopK};
 pub use select::Select;
@@ -109,6 +109,8 @@ pub enum Kernel {
     RnnF32(RnnF32),
     /// Float SVDF.
     SvdfF32(SvdfF32),
+    /// int8 SVDF, with an int16 state.
+    SvdfI8(SvdfI8),
     /// A function of each float.
     UnaryF32(Unary),
     /// A function of each byte.
@@ -338,13 +340,14 @@ impl Context<'_> {
             (Op::Svdf { rank, activation }, DType::F32) => {
                 recurrent::svdf(self, *rank, *activation).map(Kernel::SvdfF32)
             }
+            (Op::Svdf { rank, activation }, DType::I8) => {
+                recurrent::svdf_i8(self, *rank, *activation).map(Kernel::SvdfI8)
+            }
             (Op::Unary(u), DType::F32) => unary::f32(self, *u).map(Kernel::UnaryF32),
             (Op::Unary(u), DType::I8) => unary::i8(self, *u).map(Kernel::Table),
             (Op::Unary(u), DType::Bool) => unary::bool(self, *u).map(Kernel::Table),
             (Op::Binary(op, activation), _) => binary::prepare(self, *op, *activation),
-            (Op::Select { broadcast }, _) => {
-                select::prepare(self, *broadcast).map(Kernel::Select)
-            }
+            (Op::Select { broadcast }, _) => select::prepare(self, *broadcast).map(Kernel::Select),
             (Op::Reduce(op), _) => reduce::prepare(self, *op),
             (Op::Arg { largest }, _) => reduce::arg(self, *largest).map(Kernel::Arg),
             (Op::Pool(kind, window), _) => pool::prepare(self, *kind, window),
@@ -362,9 +365,7 @@ impl Context<'_> {
             }
             (Op::GatherNd, _) => take::gather_nd(self).map(Kernel::Take),
             (Op::EmbeddingLookup, _) => take::embedding(self).map(Kernel::Take),
-            (Op::Softmax { beta }, DType::F32) => {
-                softmax::f32(self, *beta).map(Kernel::SoftmaxF32)
-            }
+            (Op::Softmax { beta }, DType::F32) => softmax::f32(self, *beta).map(Kernel::SoftmaxF32),
             (Op::Softmax { beta }, DType::I8) => softmax::i8(self, *beta).map(Kernel::SoftmaxI8),
             (Op::LogSoftmax, _) => norm::log_softmax(self),
             (Op::L2Normalization, _) => norm::l2(self),
@@ -376,15 +377,12 @@ impl Context<'_> {
             (Op::TopK, _) => row::top_k(self, place),
             (Op::OneHot { axis }, _) => row::one_hot(self, *axis),
             (Op::Quantize, DType::F32) => quantize::quantize(self).map(Kernel::Quantize),
-            (Op::Quantize, DType::I8 | DType::U8) => {
-                quantize::requantize(self).map(Kernel::Table)
-            }
+            (Op::Quantize, DType::I8 | DType::U8) => quantize::requantize(self).map(Kernel::Table),
             (Op::Dequantize, DType::I8 | DType::U8) => {
                 quantize::dequantize(self).map(Kernel::Dequantize)
             }
-            (Op::Rfft2d | Op::Static(_), _) => {
-                Err(self.error("it cannot be computed at run time; only where its inputs are constants"))
-            }
+            (Op::Rfft2d | Op::Static(_), _) => Err(self
+                .error("it cannot be computed at run time; only where its inputs are constants")),
             (_, dtype) => Err(self.error(format!(
                 "its input is {dtype}; `zeropoint ops` lists the types it can take"
             ))),
@@ -452,6 +450,7 @@ impl Context<'_> {
             Kernel::LstmI8(k) => 4 * (k.shape.input + k.shape.cells),
             Kernel::RnnF32(k) => k.shape.input + k.shape.cells,
             Kernel::SvdfF32(k) => k.rank * (k.input + k.memory),
+            Kernel::SvdfI8(k) => k.rank * (k.input + k.memory),
             Kernel::PoolF32(k) => (k.shape.k_h as usize).saturating_mul(k.shape.k_w as usize),
             Kernel::PoolI8(k) => (k.shape.k_h as usize).saturating_mul(k.shape.k_w as usize),
             Kernel::TopK(k) => k.lines.size as usize,
@@ -470,7 +469,10 @@ impl Context<'_> {
     fn io(self, place: usize) -> (Vec<TensorId>, Vec<TensorId>) {
         let node = self.node;
         let pick = |places: &[usize]| -> Vec<TensorId> {
-            places.iter().filter_map(|&i| self.optional_input(i)).collect()
+            places
+                .iter()
+                .filter_map(|&i| self.optional_input(i))
+                .collect()
         };
         let inputs = match &node.op {
             Op::Binary(..) | Op::Gather { .. } | Op::GatherNd | Op::BatchMatmul { .. } => {

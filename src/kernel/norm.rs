@@ -92,7 +92,9 @@ pub(super) fn log_softmax(c: Context<'_>) -> Result<Kernel, Error> {
     let scale = f64::from(c.affine(input)?.scale);
     let real = (scale * f64::from(1u32 << (31 - INTEGER_BITS))).min((1u64 << 31) as f64 - 1.0);
     if real <= 1.0 {
-        return Err(c.error(format!("input scale {scale} is too small for its int8 kernel")));
+        return Err(c.error(format!(
+            "input scale {scale} is too small for its int8 kernel"
+        )));
     }
     let multiplier = c.multiplier(real)?;
     let divisor = f64::from(1u32 << (31 - multiplier.shift)) / f64::from(multiplier.mantissa);

@@ -300,8 +300,8 @@ fn concatenation(
     for i in 0..c.node.inputs.len() {
         let id = c.input(i)?;
         let shape = c.shape(id);
-        let fits = shape.len() == out.len()
-            && (0..out.len()).all(|d| d == axis || shape[d] == out[d]);
+        let fits =
+            shape.len() == out.len() && (0..out.len()).all(|d| d == axis || shape[d] == out[d]);
         if !fits {
             return Err(c.error(format!(
                 "{} has shape {shape:?}, which does not fit the output {out:?} along dimension {axis}",
@@ -334,10 +334,12 @@ fn paddings(c: Context<'_>, rank: usize) -> Result<Vec<[usize; 2]>, Error> {
     }
     values
         .chunks_exact(2)
-        .map(|pair| match (usize::try_from(pair[0]), usize::try_from(pair[1])) {
-            (Ok(before), Ok(after)) if before.max(after) < 1 << 31 => Ok([before, after]),
-            _ => Err(c.error(format!("padding {pair:?} is negative or too large"))),
-        })
+        .map(
+            |pair| match (usize::try_from(pair[0]), usize::try_from(pair[1])) {
+                (Ok(before), Ok(after)) if before.max(after) < 1 << 31 => Ok([before, after]),
+                _ => Err(c.error(format!("padding {pair:?} is negative or too large"))),
+            },
+        )
         .collect()
 }
 

@@ -135,7 +135,11 @@ impl Along {
         };
         let offset = if self.half_pixel { 0.5f32 } else { 0.0 };
         let at = (i as f32 + offset) * scale;
-        let at = if self.align_corners { at.round() } else { at.floor() };
+        let at = if self.align_corners {
+            at.round()
+        } else {
+            at.floor()
+        };
         (at as i32).min(self.input - 1).max(0) as u32
     }
 

@@ -81,7 +81,9 @@ pub(super) fn top_k(c: Context<'_>, place: usize) -> Result<Kernel, Error> {
         return Err(c.error("its input is a scalar"));
     };
     let k = c.scalar(c.input(1)?)?;
-    let k = usize::try_from(k).ok().filter(|&k| k > 0 && k <= shape[last]);
+    let k = usize::try_from(k)
+        .ok()
+        .filter(|&k| k > 0 && k <= shape[last]);
     let k = k.ok_or_else(|| c.error("its k is not between 1 and the last dimension"))?;
     let lines = lines(&shape, last);
     shape[last] = k;

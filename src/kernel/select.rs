@@ -19,7 +19,10 @@ pub(super) fn prepare(c: Context<'_>, wide: bool) -> Result<Select, Error> {
     c.expect_dtype(a, dtype)?;
     c.expect_dtype(b, dtype)?;
     let (shape, rows) = (c.shape(condition), c.shape(a));
-    if [condition, a, b, output].iter().all(|&id| c.graph.elements(id) == 1) {
+    if [condition, a, b, output]
+        .iter()
+        .all(|&id| c.graph.elements(id) == 1)
+    {
         // Whatever their ranks are.
         return Ok(Select {
             shape: Broadcast::same(1),

@@ -61,10 +61,13 @@ pub(super) fn batch(
         return Err(c.error("its block shape and its borders do not fit its input"));
     }
     let phases = block.iter().try_fold(1i64, |n, &b| {
-        n.checked_mul(b).filter(|n| (1..=MAX_BOXES as i64).contains(n))
+        n.checked_mul(b)
+            .filter(|n| (1..=MAX_BOXES as i64).contains(n))
     });
     let phases = phases.ok_or_else(|| {
-        c.error(format!("blocks {block:?} have no or more than {MAX_BOXES} phases"))
+        c.error(format!(
+            "blocks {block:?} have no or more than {MAX_BOXES} phases"
+        ))
     })? as usize;
     // The side with the whole image, and the one with the blocks.
     let (image, blocks) = if to_space { (out, shape) } else { (shape, out) };

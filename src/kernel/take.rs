@@ -90,9 +90,7 @@ pub(super) fn gather_nd(c: Context<'_>) -> Result<Take, Error> {
     let (shape, index) = (c.shape(table), c.shape(ids));
     let k = index.last().copied().unwrap_or(0);
     if k == 0 || k > shape.len() || k > MAX_INDICES {
-        return Err(c.error(format!(
-            "indices {index:?} do not name slices of {shape:?}"
-        )));
+        return Err(c.error(format!("indices {index:?} do not name slices of {shape:?}")));
     }
     let mut sizes = [1; MAX_INDICES];
     for (to, &from) in sizes.iter_mut().zip(&shape[..k]) {

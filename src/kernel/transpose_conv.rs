@@ -58,7 +58,9 @@ pub(super) fn prepare(c: Context<'_>, window: &Window, at: &Places) -> Result<Sp
             Padding::Valid => (size + stride).saturating_sub(k) / stride,
         };
         let pad = ((forward.max(1) - 1) * stride + k).saturating_sub(size) / 2;
-        let spread = (small - 1).checked_mul(stride).and_then(|n| n.checked_add(1));
+        let spread = (small - 1)
+            .checked_mul(stride)
+            .and_then(|n| n.checked_add(1));
         match spread {
             Some(spread) if forward == small && pad < k => Ok((spread, k - 1 - pad)),
             _ => Err(c.error(format!(

@@ -67,7 +67,11 @@ pub(super) fn i8(c: Context<'_>, unary: Unary) -> Result<Table, Error> {
                 (steps as i32).saturating_add(to.zero_point)
             };
             let low = bound(low).max(-128);
-            let high = if high.is_finite() { bound(high).min(127) } else { 127 };
+            let high = if high.is_finite() {
+                bound(high).min(127)
+            } else {
+                127
+            };
             Ok(table(&|q| {
                 let scaled = multiplier.apply(q - from.zero_point);
                 scaled.saturating_add(to.zero_point).max(low).min(high)
@@ -109,7 +113,9 @@ pub(super) fn i8(c: Context<'_>, unary: Unary) -> Result<Table, Error> {
         Unary::Rsqrt => {
             let scale = 1.0 / f64::from(from.scale.sqrt() * to.scale);
             let multiplier = c.multiplier(scale)?;
-            Ok(table(&|q| rsqrt(q - from.zero_point, multiplier, to.zero_point)))
+            Ok(table(&|q| {
+                rsqrt(q - from.zero_point, multiplier, to.zero_point)
+            }))
         }
         // LiteRT changes the sign of the integer, whatever scales and zero points are.
         Unary::Neg => Ok(table(&|q| -q)),

@@ -198,7 +198,9 @@ impl Edit<'_> {
                 Place::Input(at) => (operators.get_mut(at.node).map(|o| &mut o.inputs), at),
                 Place::Output(at) => (operators.get_mut(at.node).map(|o| &mut o.outputs), at),
             };
-            let id = list.and_then(Option::as_mut).and_then(|l| l.get_mut(at.input));
+            let id = list
+                .and_then(Option::as_mut)
+                .and_then(|l| l.get_mut(at.input));
             *id.ok_or_else(|| self.mismatch())? = number(moved.tensor)?;
         }
         for constant in &plan.constants {

@@ -227,7 +227,10 @@ impl fmt::Display for Why {
         match self {
             Why::Range { min, max } => write!(f, "range [{min}, {max}]"),
             Why::Least { min, max } => {
-                write!(f, "range [{min}, {max}], with the smallest scale of its kernel")
+                write!(
+                    f,
+                    "range [{min}, {max}], with the smallest scale of its kernel"
+                )
             }
             Why::Given => write!(f, "given"),
             Why::Inherited(id) => write!(f, "as tensor {id}"),
@@ -273,7 +276,10 @@ impl fmt::Display for Plan {
         }
         for operator in self.operators.iter().filter(|o| o.float) {
             let OperatorPlan { index, name, .. } = operator;
-            writeln!(f, "operator {index} {name}: stays float, as it has no int8 kernel")?;
+            writeln!(
+                f,
+                "operator {index} {name}: stays float, as it has no int8 kernel"
+            )?;
         }
         for c in &self.conversions {
             writeln!(f, "{}: tensor {} to tensor {}", c.operator, c.from, c.to)?;

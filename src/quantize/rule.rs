@@ -49,8 +49,13 @@ pub(super) fn rule(graph: &Graph, node: &Node) -> Rule {
     };
     let weighted = |at: [usize; 3], axis: usize| {
         // Weights that are computed have no int8 kernel with a scale for each channel.
-        let computed = !is_constant(at[1]) || (node.inputs.len() > at[2] && computed_bias(graph, node, at[2]));
-        if computed { Rule::Float } else { Rule::Weighted { at, axis } }
+        let computed =
+            !is_constant(at[1]) || (node.inputs.len() > at[2] && computed_bias(graph, node, at[2]));
+        if computed {
+            Rule::Float
+        } else {
+            Rule::Weighted { at, axis }
+        }
     };
     match &node.op {
         Op::Conv2d(_) | Op::FullyConnected { .. } => weighted([0, 1, 2], 0),

@@ -24,7 +24,11 @@ pub(super) fn fold(graph: &Graph) -> Result<BTreeMap<TensorId, Values>, Error> {
         }
         let bytes = |ids: &[TensorId]| -> usize {
             ids.iter()
-                .map(|&id| graph.elements(id).saturating_mul(graph.tensors[id].dtype.size()))
+                .map(|&id| {
+                    graph
+                        .elements(id)
+                        .saturating_mul(graph.tensors[id].dtype.size())
+                })
                 .sum()
         };
         if bytes(&node.outputs) > LARGEST.max(4 * bytes(&inputs)) {
@@ -74,7 +78,11 @@ fn halves(value: Option<&Values>) -> Values {
         Some(Values::U16(bits)) => bits,
         _ => &[],
     };
-    Values::F32(bits.iter().map(|&b| half::f16::from_bits(b).to_f32()).collect())
+    Values::F32(
+        bits.iter()
+            .map(|&b| half::f16::from_bits(b).to_f32())
+            .collect(),
+    )
 }
 
 /// Operators that have no kernel.
@@ -83,8 +91,7 @@ fn fixed<'a>(
     node: &Node,
     op: Static,
     value: &dyn Fn(TensorId) -> Option<&'a Values>,
-) -> Result<Values, Error>
-{
+) -> Result<Values, Error> {
     let error = |what: String| error(graph, node, what);
     let input = |i: usize| {
         let id = node.inputs.get(i).copied().flatten();
@@ -94,7 +101,9 @@ fn fixed<'a>(
     let integers = |v: Vec<i64>| match output.dtype {
         DType::I64 => Ok(Values::I64(v)),
         DType::I32 => Ok(Values::I32(v.into_iter().map(|x| x as i32).collect())),
-        other => Err(error(format!("its output is {other}, expected int32 or int64"))),
+        other => Err(error(format!(
+            "its output is {other}, expected int32 or int64"
+        ))),
     };
     let first = &graph.tensors[input(0)?];
     let made = match op {
@@ -105,7 +114,9 @@ fn fixed<'a>(
         Static::Fill => {
             let element = value(input(1)?).map(Values::bytes).unwrap_or_default();
             if element.len() != output.dtype.size() {
-                return Err(error("its value is not one element of its output's type".into()));
+                return Err(error(
+                    "its value is not one element of its output's type".into(),
+                ));
             }
             let bytes = element.repeat(output.elements());
             Values::from_bytes(output.dtype, &bytes).unwrap_or_else(|| zeros(output))
@@ -132,19 +143,31 @@ fn zeros(of: &Tensor) -> Values {
 /// start, start + step, … up to the limit.
 fn range(output: &Tensor, bounds: [Option<&Values>; 3]) -> Option<Values> {
     match bounds.map(|b| b.cloned()) {
-        [Some(Values::I32(a)), Some(Values::I32(b)), Some(Values::I32(s))] => {
+        [
+            Some(Values::I32(a)),
+            Some(Values::I32(b)),
+            Some(Values::I32(s)),
+        ] => {
             let (a, s) = (i64::from(*a.first()?), i64::from(*s.first()?));
             let count = steps(f64::from(*b.first()?) - a as f64, s as f64, output)?;
             let values = (0..count).map(|i| (a + i as i64 * s) as i32);
             Some(Values::I32(values.collect()))
         }
-        [Some(Values::I64(a)), Some(Values::I64(b)), Some(Values::I64(s))] => {
+        [
+            Some(Values::I64(a)),
+            Some(Values::I64(b)),
+            Some(Values::I64(s)),
+        ] => {
             let (a, s) = (*a.first()?, *s.first()?);
             let count = steps((*b.first()? as f64) - a as f64, s as f64, output)?;
             let values = (0..count).map(|i| a.wrapping_add((i as i64).wrapping_mul(s)));
             Some(Values::I64(values.collect()))
         }
-        [Some(Values::F32(a)), Some(Values::F32(b)), Some(Values::F32(s))] => {
+        [
+            Some(Values::F32(a)),
+            Some(Values::F32(b)),
+            Some(Values::F32(s)),
+        ] => {
             let (a, s) = (*a.first()?, *s.first()?);
             let count = steps(f64::from(*b.first()?) - f64::from(a), f64::from(s), output)?;
             Some(Values::F32((0..count).map(|i| a + i as f32 * s).collect()))
@@ -183,7 +206,11 @@ fn run<'a>(
         });
     }
     let here = Node {
-        inputs: node.inputs.iter().map(|id| id.map(|id| numbers[&id])).collect(),
+        inputs: node
+            .inputs
+            .iter()
+            .map(|id| id.map(|id| numbers[&id]))
+            .collect(),
         outputs: node.outputs.iter().map(|id| numbers[id]).collect(),
         ..node.clone()
     };

@@ -1,16 +1,16 @@
 """BATCH_MATMUL, TRANSPOSE_CONV, and FULLY_CONNECTED with weights that are computed.
 
 Facts about BUILTIN_REF, from the kernels of LiteRT 2.3.0 and measured with ai-edge-litert 2.3.0:
-- BATCH_MATMUL int8 takes one scale a tensor and any zero points. Its multiplier is float32(s_lhs * s_rhs) / s_out, the
-  product rounded to float32 first; TRANSPOSE_CONV's is s_in * s_w / s_out all in double. Both then use the 32-bit
-  multiplier in two roundings. Scales of 1/3 and 3/2 tell them apart: an accumulator of -1 gives 0 in the former and -1
-  in the latter.
+- BATCH_MATMUL int8 takes one scale a tensor (several count as zero, without a complaint) and any zero points. Its
+  multiplier is float32(s_lhs * s_rhs) / s_out, the product rounded to float32 first; TRANSPOSE_CONV's is
+  s_in * s_w / s_out all in double. Both then use the 32-bit multiplier in two roundings. Scales of 1/3 and 3/2 tell
+  them apart: an accumulator of -1 gives 0 in the former and -1 in the latter.
 - BATCH_MATMUL takes rank 2 to 5, ranks may differ; either side may be constant, or both the same tensor. No fused
   activation. An int32 output instead of int8 exists (raw sums, zero points ignored) and has no case here.
 - TRANSPOSE_CONV takes its output size from its first input; every size whose forward convolution gives the input's
   size is accepted. The bias may be missing or -1. A fused TANH is ignored. A filter zero point is ignored; bias scales
   are not read. A filter's only scale serves all channels; with several, the quantized dimension must be 0.
-- None of the three looks at the version of the operator, so activations and biases work under any.
+- The kernels of BATCH_MATMUL and TRANSPOSE_CONV do not look at the version of the operator.
 """
 import itertools
 
@@ -110,8 +110,8 @@ def matmul_grid(scale):
     def int8(name, **changes):
         return f"int8_{name}", batch_matmul("int8", **changes)
 
-    for zps in [(-128, -128, -128), (127, 127, 127), (127, 127, -128), (0, 0, 0), (-128, 127, 0), (127, -128, 0), (0, 127, -128),
-                (-128, 0, 127)]:
+    for zps in [(-128, -128, -128), (127, 127, 127), (127, 127, -128), (0, 0, 0), (-128, 127, 0), (127, -128, 0),
+                (0, 127, -128), (-128, 0, 127)]:
         yield int8("zp_" + "_".join(map(str, zps)), zps=zps, k=12)
     for gain in (1e-12, 1e-5, 1e-2, 0.1, 5, 30, 1e4):
         yield int8(f"gain_{gain:g}", gain=gain, lhs=(2,), rhs=(2,))

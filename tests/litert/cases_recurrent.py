@@ -2,13 +2,14 @@
 
 Facts about BUILTIN_REF, from the kernels of LiteRT 2.3.0 and measured with ai-edge-litert 2.3.0:
 - UNIDIRECTIONAL_SEQUENCE_RNN takes float inputs alone; int8 weights make it hybrid, there is no integer kernel. The
-  bias is not optional. Activations none, relu, relu6, relu_n1_to_1 and tanh work; sign_bit turns into garbage.
+  bias is not optional. Activations none, relu, relu6, relu_n1_to_1, tanh and sign_bit (0 or 1) work; sign_bit has no
+  case.
 - SVDF keeps [batch, filters * memory] of state, a filter's newest entry last; it runs one step a call. As the state is
   reset before every sample, several operators with the same weights share one state tensor here to make a sequence.
 - SVDF int8: weights int8 and int16 (time), bias int32 or -1, state int16, version 3. All its multipliers are computed
   in float32. The zero points of weights, bias and state are never read, nor is the bias scale. The output is not
-  clamped at zero, though an activation other than relu is refused, at the first call. A sum beyond int32 wraps.
-- SVDF float accepts every activation. Filters must be a multiple of the rank.
+  clamped at zero, though an activation other than relu is refused, at the first call. Sums here stay within int32.
+- SVDF float accepts the same activations as the other. Filters must be a multiple of the rank.
 """
 import itertools
 
@@ -49,7 +50,8 @@ def rnn_grid(scale):
     acts = ("none", "relu", "relu6", "relu_n1_to_1", "tanh")
     for act, time_major, n_batch in itertools.product(acts, (False, True), (1, 2)):
         order = "time" if time_major else "batch"
-        yield f"float_{act}_{order}_major_batch_{n_batch}", rnn(act=act, time_major=time_major, n_batch=n_batch, steps=4)
+        yield f"float_{act}_{order}_major_batch_{n_batch}", rnn(
+            act=act, time_major=time_major, n_batch=n_batch, steps=4)
     for n_input, n_units in itertools.product((1, 3, 8, 33), (1, 4, 17)):
         steps = (1, 2, 9)[(n_input + n_units) % 3]
         yield f"float_size_{n_input}_{n_units}_{steps}", rnn(n_input=n_input, n_units=n_units, steps=steps)
@@ -90,10 +92,10 @@ def svdf(kind, **changes):
             scale_out = np.float32(scale_state * scale_t * spread_out / (40 * p["gain_out"]))
             if p["effective"]:
                 first, second = p["effective"]
-                scale_in, scale_f, scale_state = np.float32(first), np.float32(1), np.float32(1)
+                # "third" is one third times 3/2, which float32 rounds to exactly one half.
+                scale_in, scale_f = (1 / 3, 1.5) if first == "third" else (first, 1)
+                scale_in, scale_f, scale_state = np.float32(scale_in), np.float32(scale_f), np.float32(1)
                 scale_t, scale_out = np.float32(second), np.float32(1)
-                if first == "third":
-                    scale_in, scale_f = np.float32(1 / 3), np.float32(1.5)
             quant_in, quant_out = Quant(scale_in, p["zp_in"]), Quant(scale_out, p["zp_out"])
             feature, time = int8_weights(rng, (filters, n_input)), rng.normal(0, 9000, (filters, memory))
             if p["small"]:
@@ -174,6 +176,7 @@ def svdf_grid(scale):
                           (1 / 512, 1.5)]:
         yield int8(f"ties_{first:g}_{second:g}", effective=(first, second), small=True, zp_out=0, steps=3, n_units=12,
                    memory=3)
+    yield int8("product_rounds_to_a_tie", effective=("third", 0.5), small=True, zp_out=0, steps=3, n_units=12, memory=3)
     for i in range(round(14 * scale)):
         rng = np.random.default_rng([i, 502])
         changes = dict(n_batch=int(rng.integers(1, 4)), n_input=int(rng.integers(1, 30)),

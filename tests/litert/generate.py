@@ -37,14 +37,14 @@ import cases_moves
 import cases_norm
 import cases_pools
 import cases_random
-import cases_recurrence
+import cases_recurrent
 import cases_quantize
 import cases_shape
 import cases_unary
 
 FAMILIES = {}
 for module in (cases_conv, cases_dense, cases_elementwise, cases_shape, cases_quantize, cases_lstm, cases_chain,
-               cases_unary, cases_moves, cases_pools, cases_recurrence,
+               cases_unary, cases_moves, cases_pools, cases_recurrent,
                cases_matmul, cases_norm, cases_binary, cases_random):
     FAMILIES.update(module.FAMILIES)
 
