@@ -16,6 +16,7 @@ pub fn cast(bytes: &[u8], from: DType, to: DType) -> Values {
         Values::I32(v) => integers(&v, to),
         Values::U32(v) => integers(&v, to),
         Values::I64(v) => by(&v, to, |x| x, |x| x as f32, |x| x != 0),
+        Values::C64(_) => unreachable!("kernel::prepare refuses complex64"),
     }
 }
 
@@ -23,7 +24,7 @@ pub fn cast(bytes: &[u8], from: DType, to: DType) -> Values {
 fn floats(v: &[f32], to: DType) -> Values {
     let v = v.iter().copied();
     match to {
-        DType::F32 | DType::F16 => Values::F32(v.collect()),
+        DType::F32 | DType::F16 | DType::C64 => Values::F32(v.collect()),
         DType::I8 => Values::I8(v.map(|x| x as i8).collect()),
         DType::U8 => Values::U8(v.map(|x| x as u8).collect()),
         DType::I16 => Values::I16(v.map(|x| x as i16).collect()),
@@ -49,7 +50,7 @@ fn by<T: Copy>(
 ) -> Values {
     let v = v.iter().copied();
     match to {
-        DType::F32 | DType::F16 => Values::F32(v.map(real).collect()),
+        DType::F32 | DType::F16 | DType::C64 => Values::F32(v.map(real).collect()),
         DType::I8 => Values::I8(v.map(|x| int(x) as i8).collect()),
         DType::U8 => Values::U8(v.map(|x| int(x) as u8).collect()),
         DType::I16 => Values::I16(v.map(|x| int(x) as i16).collect()),

@@ -75,6 +75,7 @@ pub fn slice(values: &Values, from: usize, len: usize) -> Values {
         Values::U32(v) => Values::U32(v[from..from + len].to_vec()),
         Values::I64(v) => Values::I64(v[from..from + len].to_vec()),
         Values::Bool(v) => Values::Bool(v[from..from + len].to_vec()),
+        Values::C64(v) => Values::C64(v[from..from + len].to_vec()),
     }
 }
 
@@ -100,6 +101,7 @@ pub fn append(to: &mut Values, from: Values) {
         (Values::U32(a), Values::U32(b)) => a.extend(b),
         (Values::I64(a), Values::I64(b)) => a.extend(b),
         (Values::Bool(a), Values::Bool(b)) => a.extend(b),
+        (Values::C64(a), Values::C64(b)) => a.extend(b),
         _ => unreachable!("one tensor has one type"),
     }
 }

@@ -81,6 +81,11 @@ impl Memory {
             DType::I32 => typed!(I32),
             DType::U32 => typed!(U32),
             DType::I64 => typed!(I64),
+            DType::C64 => {
+                let mut y = vec![[0.0; 2]; n];
+                fill(bytemuck::cast_slice_mut(&mut y));
+                Values::C64(y)
+            }
         }
     }
 

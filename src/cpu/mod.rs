@@ -29,6 +29,7 @@ mod recurrent;
 mod reduce;
 mod requantize;
 mod resize;
+mod rfft;
 mod roofline;
 mod row;
 mod select;

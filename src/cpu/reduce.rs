@@ -127,7 +127,7 @@ pub fn int<T: Integer>(k: &ReduceOf, x: &[T], y: &mut [T]) {
             1
         };
         fold(&k.shape, x, start, add, |i, s| {
-            y[i] = T::wrap(i128::from(s / divisor))
+            y[i] = T::wrap(i128::from(s / divisor));
         });
     }
 }

@@ -9,8 +9,8 @@ use super::operands::Operands;
 use super::product::Packed;
 use super::session::CpuSession;
 use super::{
-    add, batch_matmul, binary, cast, norm, place, pool, quantize, recurrent, reduce, resize, row,
-    select, softmax, take, unary,
+    add, batch_matmul, binary, cast, norm, place, pool, quantize, recurrent, reduce, resize, rfft,
+    row, select, softmax, take, unary,
 };
 use crate::graph::{Graph, TensorId};
 use crate::kernel::{Kernel, Step};
@@ -304,6 +304,12 @@ impl CpuSession<'_> {
                 }),
                 (Kernel::TopK(k), _) => row::top_k(k, f32s(0)),
                 (Kernel::OneHot(k), _) => memory.new_f32(n, |y, _| row::one_hot(k, x, y)),
+                (Kernel::Rfft(k), _) => memory.new_any(dtype, n, |y| {
+                    rfft::rfft(k, f32s(0), bytemuck::cast_slice_mut(y));
+                }),
+                (Kernel::Complex(part), _) => memory.new_f32(n, |y, _| {
+                    rfft::part(*part, bytemuck::cast_slice(x.bytes(0)), y);
+                }),
                 (Kernel::Cast, _) => cast::cast(x.bytes(0), x.dtype(0), dtype),
                 (Kernel::SoftmaxF32(k), _) => memory.new_f32(n, |y, _| {
                     softmax::f32(k, f32s(0), y);

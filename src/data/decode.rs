@@ -61,7 +61,7 @@ pub(super) fn plan(
         DType::I64 => Ok((Conversion::Int64, DType::I64, false)),
         DType::Bool if element == Element::Bool => Ok((Conversion::Keep, DType::Bool, false)),
         DType::Bool => Err("save it with x.astype(bool)"),
-        DType::F16 | DType::U16 | DType::U32 => Err("inputs of this type are not fed"),
+        DType::F16 | DType::U16 | DType::U32 | DType::C64 => Err("inputs of this type are not fed"),
     }
 }
 
@@ -77,6 +77,7 @@ pub(super) fn zeros(dtype: DType, count: usize) -> Result<Values, TryReserveErro
         DType::I8 => Values::I8(room(count)?),
         DType::U8 => Values::U8(room(count)?),
         DType::Bool => Values::Bool(room(count)?),
+        DType::C64 => Values::C64(room(count)?),
         DType::I16 => Values::I16(room(count)?),
         DType::U16 => Values::U16(room(count)?),
         DType::I32 => Values::I32(room(count)?),
@@ -105,7 +106,9 @@ impl<'a> Room<'a> {
             Values::I16(v) => Room::I16(v),
             Values::I32(v) => Room::I32(v),
             Values::I64(v) => Room::I64(v),
-            Values::U16(_) | Values::U32(_) => unreachable!("plan never delivers these"),
+            Values::U16(_) | Values::U32(_) | Values::C64(_) => {
+                unreachable!("plan never delivers these")
+            }
         }
     }
 

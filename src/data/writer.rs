@@ -174,5 +174,6 @@ fn code(dtype: DType) -> &'static str {
         DType::U32 => "<u4",
         DType::I64 => "<i8",
         DType::Bool => "|b1",
+        DType::C64 => "<c8",
     }
 }

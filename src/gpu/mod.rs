@@ -30,6 +30,7 @@ mod ranges;
 mod recurrent;
 mod reduce;
 mod resize;
+mod rfft;
 mod roofline;
 mod row;
 mod select;
@@ -97,5 +98,7 @@ fn launches(op: Op<'_>) -> Option<Vec<Launch>> {
         Kernel::TopK(k) => row::top_k(op, k)?,
         Kernel::OneHot(k) => row::one_hot(op, k),
         Kernel::Cast => cast::cast(op)?,
+        Kernel::Rfft(k) => rfft::rfft(op, k)?,
+        Kernel::Complex(part) => rfft::part(op, *part),
     })
 }

@@ -10,7 +10,7 @@
 
 use super::{
     batch_matmul, binary, cast, conv, copy, fully_connected, lstm, norm, place, pool, quantize,
-    ranges, recurrent, reduce, resize, roofline, row, select, softmax, take, unary,
+    ranges, recurrent, reduce, resize, rfft, roofline, row, select, softmax, take, unary,
 };
 use std::collections::BTreeSet;
 
@@ -73,6 +73,7 @@ pub(super) const KERNELS: &[&[Source]] = &[
     recurrent::SHADERS,
     reduce::SHADERS,
     resize::SHADERS,
+    rfft::SHADERS,
     roofline::SHADERS,
     row::SHADERS,
     select::SHADERS,

@@ -1,6 +1,6 @@
 //! From an operator of a file to what it means.
 
-use super::op::{Pool, PoolWindow, Reduce, RnnActivation, Static};
+use super::op::{Part, Pool, PoolWindow, Reduce, RnnActivation, Static};
 use super::{Activation, Binary, Lstm, Move, Op, Padding, StridedSlice, Unary, Window};
 use crate::model::{self, BuiltinOperator as B, BuiltinOptions as O, Operator};
 
@@ -66,8 +66,7 @@ pub(super) fn op(code: i32, name: &str, operator: &Operator) -> Result<Option<Op
         Some(O::DivOptions(o)) => o.fused_activation_function,
         _ => 0,
     };
-    let Ok(builtin) = u8::try_from(code).and_then(|c| B::try_from(i32::from(c)).or(Ok(B::Custom)))
-    else {
+    let Ok(builtin) = B::try_from(code) else {
         return Ok(None);
     };
     let op = match builtin {
@@ -211,18 +210,21 @@ pub(super) fn op(code: i32, name: &str, operator: &Operator) -> Result<Option<Op
             axis: options!(operator, OneHotOptions).map_or(-1, |o| o.axis),
         },
         B::Rfft2d => Op::Rfft2d,
+        B::Real => Op::Complex(Part::Real),
+        B::Imag => Op::Complex(Part::Imaginary),
+        B::ComplexAbs => Op::Complex(Part::Magnitude),
         B::Quantize => Op::Quantize,
         B::Dequantize => Op::Dequantize,
         _ => {
-            return Ok(unary(builtin, operator)
+            let other = unary(builtin, operator)
                 .map(Op::Unary)
                 .or_else(|| binary(builtin).map(|b| Op::Binary(b, Activation::None)))
                 .or_else(|| reduce(builtin).map(Op::Reduce))
-                .or_else(|| fixed(builtin).map(Op::Static))
-                .map_or_else(
-                    || moved(builtin, operator).map(|m| m.map(Op::Move)),
-                    |op| Ok(Some(op)),
-                )?);
+                .or_else(|| fixed(builtin).map(Op::Static));
+            return match other {
+                Some(op) => Ok(Some(op)),
+                None => Ok(moved(builtin, operator)?.map(Op::Move)),
+            };
         }
     };
     Ok(Some(op))

@@ -327,6 +327,7 @@ fn dtype(code: i8) -> Option<DType> {
     Some(match TensorType::try_from(code).ok()? {
         TensorType::Float32 => DType::F32,
         TensorType::Float16 => DType::F16,
+        TensorType::Complex64 => DType::C64,
         TensorType::Int8 => DType::I8,
         TensorType::Uint8 => DType::U8,
         TensorType::Int16 => DType::I16,

@@ -12,8 +12,8 @@ mod support;
 pub use error::Error;
 pub use import::load;
 pub use op::{
-    Activation, Binary, Lstm, Move, Op, Padding, Pool, PoolWindow, Reduce, RnnActivation, Static,
-    StridedSlice, Unary, Window, lstm_inputs,
+    Activation, Binary, Lstm, Move, Op, Padding, Part, Pool, PoolWindow, Reduce, RnnActivation,
+    Static, StridedSlice, Unary, Window, lstm_inputs,
 };
 pub use support::{Kernels, OpSupport, SUPPORT};
 

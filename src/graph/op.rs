@@ -106,6 +106,8 @@ pub enum Op {
     },
     /// Real Fourier transform over the last two dimensions.
     Rfft2d,
+    /// A real number of each complex one.
+    Complex(Part),
     /// Computes a shape or fills one: known when the model is read.
     Static(Static),
     /// Float to integer, or integer to other integer parameters.
@@ -236,6 +238,15 @@ pub enum Move {
     Transpose,
     /// Along an axis that vanishes.
     Unpack(i32),
+}
+
+/// What is taken of a complex number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Part {
+    Real,
+    Imaginary,
+    Magnitude,
 }
 
 /// Operators whose result depends on shapes and constants alone.
@@ -382,6 +393,9 @@ impl Op {
             Op::TopK => "TOPK_V2",
             Op::OneHot { .. } => "ONE_HOT",
             Op::Rfft2d => "RFFT2D",
+            Op::Complex(Part::Real) => "REAL",
+            Op::Complex(Part::Imaginary) => "IMAG",
+            Op::Complex(Part::Magnitude) => "COMPLEX_ABS",
             Op::Static(fixed) => fixed.name(),
             Op::Quantize => "QUANTIZE",
             Op::Dequantize => "DEQUANTIZE",

@@ -62,7 +62,7 @@ const fn folded(op: &'static str, limits: &'static str) -> OpSupport {
 }
 
 /// The operators, by name.
-pub const SUPPORT: [OpSupport; 107] = [
+pub const SUPPORT: [OpSupport; 111] = [
     both("ABS", ""),
     both("ADD", "also int32; broadcasting over up to six dimensions"),
     both("ARG_MAX", "constant axis; int32 or int64 result"),
@@ -73,6 +73,7 @@ pub const SUPPORT: [OpSupport; 107] = [
     both("BROADCAST_TO", "constant shape"),
     float("CAST", "between float32, int8, uint8, bool, int32, int64"),
     float("CEIL", ""),
+    float("COMPLEX_ABS", ""),
     both("CONCATENATION", ""),
     both(
         "CONV_2D",
@@ -120,6 +121,7 @@ pub const SUPPORT: [OpSupport; 107] = [
         "also int32; stays float in quantized models",
     ),
     both("HARD_SWISH", ""),
+    float("IMAG", ""),
     both("L2_NORMALIZATION", "int8 output 1/128, 0"),
     float("L2_POOL_2D", ""),
     both("LEAKY_RELU", ""),
@@ -151,6 +153,7 @@ pub const SUPPORT: [OpSupport; 107] = [
     both("QUANTIZE", "float32, int8, uint8 to int8 and uint8"),
     folded("RANGE", ""),
     folded("RANK", ""),
+    float("REAL", ""),
     float("REDUCE_ALL", "bool"),
     float("REDUCE_ANY", "bool"),
     both("REDUCE_MAX", "also int32"),
@@ -164,6 +167,7 @@ pub const SUPPORT: [OpSupport; 107] = [
     both("RESIZE_BILINEAR", "constant size"),
     both("RESIZE_NEAREST_NEIGHBOR", "constant size"),
     both("REVERSE_V2", "constant axes"),
+    float("RFFT2D", "lengths are powers of two"),
     float("ROUND", ""),
     both("RSQRT", ""),
     both("SELECT", ""),
@@ -184,7 +188,10 @@ pub const SUPPORT: [OpSupport; 107] = [
     both("STRIDED_SLICE", "constant begin, end, strides"),
     both("SUB", "also int32"),
     float("SUM", "also int32; LiteRT's kernels disagree on int8"),
-    float("SVDF", "state is zero at the start of every sample"),
+    both(
+        "SVDF",
+        "state is zero at the start of every sample; quantized models keep it float",
+    ),
     both("TANH", ""),
     both("TILE", "constant multiples"),
     float("TOPK_V2", "constant k"),

@@ -63,6 +63,11 @@ impl Kernel {
             | Kernel::AddI8(_)
             | Kernel::Cumsum(_)
             | Kernel::Quantize(_) => elements,
+            Kernel::Rfft(k) => {
+                let log = u64::from(k.lengths[0].ilog2() + k.lengths[1].ilog2());
+                elements * 10 * log
+            }
+            Kernel::Complex(_) => elements * 3,
             Kernel::TopK(k) => u64::from(k.lines.outer) * u64::from(k.lines.size),
             Kernel::Copy
             | Kernel::Place(_)

@@ -18,6 +18,7 @@ mod quantize;
 mod recurrent;
 mod reduce;
 mod resize;
+mod rfft;
 mod row;
 mod select;
 mod softmax;
@@ -48,13 +49,14 @@ pub(crate) use quantize::{from_order_key, order_key};
 pub use recurrent::{RnnF32, SvdfF32, SvdfI8};
 pub use reduce::{Arg, Axes, MeanI8, ReduceOf};
 pub use resize::{Bilinear, Nearest, ResizeShape, Tap};
+pub use rfft::Rfft;
 pub use row::{Cumsum, Lines, OneHot, TopK};
 pub use select::Select;
 pub use softmax::{Softmax, SoftmaxI8};
 pub use take::{MAX_INDICES, Take};
 pub use tolerance::HALVES;
 
-use crate::graph::{Error, Graph, Move, Op, Quantization, Tensor, TensorId, Unary};
+use crate::graph::{Error, Graph, Move, Op, Part, Quantization, Tensor, TensorId, Unary};
 use crate::num::DType;
 use context::{Context, u32_of};
 
@@ -169,6 +171,10 @@ pub enum Kernel {
     TopK(TopK),
     /// Vectors with one float that differs.
     OneHot(OneHot),
+    /// Real Fourier transforms.
+    Rfft(Rfft),
+    /// Real numbers of complex ones.
+    Complex(Part),
     /// Another type, by C's conversion.
     Cast,
     /// Float to 8 bits.
@@ -278,9 +284,12 @@ impl Program {
     }
 }
 
+/// A kernel of a node, with the shape of what it writes if that is not a tensor of the file.
+type Stage = (Kernel, Option<[usize; 4]>);
+
 impl Context<'_> {
     /// The kernels of output `place`, each with the shape of what it writes if that is not a tensor of the file.
-    fn kernels(self, place: usize) -> Result<Vec<(Kernel, Option<[usize; 4]>)>, Error> {
+    fn kernels(self, place: usize) -> Result<Vec<Stage>, Error> {
         let (window, at) = match &self.node.op {
             Op::TransposeConv(w) => (w, transpose_conv::TRANSPOSE_CONV),
             Op::Convolution2dTransposeBias(w) => (w, transpose_conv::TRANSPOSE_BIAS),
@@ -370,6 +379,13 @@ impl Context<'_> {
             (Op::LogSoftmax, _) => norm::log_softmax(self),
             (Op::L2Normalization, _) => norm::l2(self),
             (Op::Cast, _) => {
+                let to = self.tensor(self.output(0)?).dtype;
+                if [dtype, to]
+                    .iter()
+                    .any(|t| [DType::C64, DType::F16].contains(t))
+                {
+                    return Err(self.error(format!("it cannot turn {dtype} into {to}")));
+                }
                 self.expect_shape(self.output(0)?, self.shape(first))?;
                 Ok(Kernel::Cast)
             }
@@ -381,7 +397,14 @@ impl Context<'_> {
             (Op::Dequantize, DType::I8 | DType::U8) => {
                 quantize::dequantize(self).map(Kernel::Dequantize)
             }
-            (Op::Rfft2d | Op::Static(_), _) => Err(self
+            (Op::Rfft2d, DType::F32) => rfft::prepare(self).map(Kernel::Rfft),
+            (Op::Complex(part), DType::C64) => {
+                let output = self.output(0)?;
+                self.expect_dtype(output, DType::F32)?;
+                self.expect_shape(output, self.shape(first))?;
+                Ok(Kernel::Complex(*part))
+            }
+            (Op::Static(_), _) => Err(self
                 .error("it cannot be computed at run time; only where its inputs are constants")),
             (_, dtype) => Err(self.error(format!(
                 "its input is {dtype}; `zeropoint ops` lists the types it can take"

@@ -21,7 +21,7 @@ pub struct L2Norm {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSoftmaxI8 {
     /// Sizes.
-    pub shape: Softmax0,
+    pub shape: Rows,
     /// −d as Q5.26 for d = 0 … 255.
     pub scaled: Vec<i32>,
     /// exp(−d) as Q12.19, 0 where LiteRT leaves the element out of the sum.
@@ -34,7 +34,7 @@ pub struct LogSoftmaxI8 {
 
 /// Rows and depth, without SOFTMAX's factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Softmax0 {
+pub struct Rows {
     /// Vectors.
     pub rows: usize,
     /// Elements of a vector.
@@ -111,7 +111,7 @@ pub(super) fn log_softmax(c: Context<'_>) -> Result<Kernel, Error> {
         fixed::rounding_divide_by_pot(e, SUM_BITS)
     });
     Ok(Kernel::LogSoftmaxI8(LogSoftmaxI8 {
-        shape: Softmax0 {
+        shape: Rows {
             rows: sizes.rows,
             depth: sizes.depth,
         },

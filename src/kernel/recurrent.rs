@@ -172,11 +172,7 @@ pub(super) fn svdf_i8(
     })
 }
 
-pub(super) fn svdf(
-    c: Context<'_>,
-    rank: usize,
-    activation: Activation,
-) -> Result<SvdfF32, Error> {
+pub(super) fn svdf(c: Context<'_>, rank: usize, activation: Activation) -> Result<SvdfF32, Error> {
     let [batch, depth, units, memory] = svdf_shape(c, rank, DType::F32)?;
     c.expect_dtype(c.output(0)?, DType::F32)?;
     Ok(SvdfF32 {

@@ -32,6 +32,8 @@ impl Kernel {
             Kernel::L2NormF32(k) => (k.depth, 1),
             Kernel::Cumsum(k) => (k.lines.size as usize, 1),
             Kernel::BilinearF32(_) => (4, 1),
+            Kernel::Rfft(k) => (k.lengths[0] as usize * k.lengths[1] as usize, 1),
+            Kernel::Complex(_) => (1, 1),
             Kernel::BinaryF32(_) | Kernel::UnaryF32(_) => (1, 1),
             _ => (0, 0),
         }

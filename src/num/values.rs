@@ -24,6 +24,8 @@ pub enum DType {
     I64,
     /// One byte, 0 or 1.
     Bool,
+    /// Two floats: real and imaginary part.
+    C64,
 }
 
 impl DType {
@@ -33,7 +35,7 @@ impl DType {
             DType::I8 | DType::U8 | DType::Bool => 1,
             DType::F16 | DType::I16 | DType::U16 => 2,
             DType::F32 | DType::I32 | DType::U32 => 4,
-            DType::I64 => 8,
+            DType::I64 | DType::C64 => 8,
         }
     }
 
@@ -50,6 +52,7 @@ impl DType {
             DType::U32 => "uint32",
             DType::I64 => "int64",
             DType::Bool => "bool",
+            DType::C64 => "complex64",
         }
     }
 }
@@ -81,6 +84,8 @@ pub enum Values {
     I64(Vec<i64>),
     /// bool, a byte of 0 or 1 each
     Bool(Vec<u8>),
+    /// complex64
+    C64(Vec<[f32; 2]>),
 }
 
 impl Values {
@@ -96,6 +101,7 @@ impl Values {
             Values::U32(_) => DType::U32,
             Values::I64(_) => DType::I64,
             Values::Bool(_) => DType::Bool,
+            Values::C64(_) => DType::C64,
         }
     }
 
@@ -111,6 +117,7 @@ impl Values {
             Values::U32(v) => v.len(),
             Values::I64(v) => v.len(),
             Values::Bool(v) => v.len(),
+            Values::C64(v) => v.len(),
         }
     }
 
@@ -130,6 +137,7 @@ impl Values {
             Values::I32(v) => bytemuck::cast_slice(v),
             Values::U32(v) => bytemuck::cast_slice(v),
             Values::I64(v) => bytemuck::cast_slice(v),
+            Values::C64(v) => bytemuck::cast_slice(v),
         }
     }
 
@@ -146,11 +154,12 @@ impl Values {
             DType::U32 => Values::U32(bytemuck::pod_collect_to_vec(bytes)),
             DType::I64 => Values::I64(bytemuck::pod_collect_to_vec(bytes)),
             DType::Bool => Values::Bool(bytes.iter().map(|&b| u8::from(b != 0)).collect()),
+            DType::C64 => Values::C64(bytemuck::pod_collect_to_vec(bytes)),
             DType::F16 => return None,
         })
     }
 
-    /// The elements as floats, integers through `real`, which is given each integer.
+    /// The elements as floats, integers through `real`, which is given each integer; of complex ones the real part.
     pub fn to_f32(&self, real: impl Fn(i64) -> f32) -> Vec<f32> {
         match self {
             Values::F32(v) => v.clone(),
@@ -161,6 +170,7 @@ impl Values {
             Values::I32(v) => v.iter().map(|&x| real(x.into())).collect(),
             Values::U32(v) => v.iter().map(|&x| real(x.into())).collect(),
             Values::I64(v) => v.iter().map(|&x| real(x)).collect(),
+            Values::C64(v) => v.iter().map(|x| x[0]).collect(),
         }
     }
 }

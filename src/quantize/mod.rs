@@ -25,6 +25,7 @@ mod forms;
 mod plan;
 mod planner;
 mod rule;
+mod scales;
 mod shared;
 
 pub use apply::apply;

@@ -7,14 +7,12 @@ use super::plan::{
     ActivationPlan, ConstantPlan, Io, Moved, OperatorPlan, Place, Plan, Role, Use, Why,
 };
 use super::rule::{Rule, operands, rule, version};
+use super::scales::{bias_scales_for, least_input_scale, least_scale, widened};
 use super::shared::shared;
-use crate::graph::{Binary, Graph, Node, Op, TensorId, Unary, lstm_inputs};
+use crate::graph::{Graph, Node, Op, TensorId, lstm_inputs};
 use crate::num::affine::{activation_8bit, power_of_two_16bit, symmetric_8bit};
 use crate::num::{Affine, DType, Range, Values};
 use std::collections::{HashMap, HashSet};
-
-/// A bias may take half of int32, as the sum of products comes on top.
-const LARGEST_BIAS: f64 = (i32::MAX / 2) as f64;
 
 /// All operators' int8 kernels are in this release; the converter names none older for them.
 const MIN_RUNTIME_VERSION: &str = "1.14.0";
@@ -565,68 +563,4 @@ impl<'a> Planner<'a> {
         .filter(|a| a.scale.is_normal() && a.scale > 0.0 && (-128..=127).contains(&a.zero_point))
         .ok_or_else(|| Error::missing_range(self.graph, id))
     }
-}
-
-/// The smallest scale of its output that LiteRT's kernel of an operator computes rightly, given its inputs' scales.
-fn least_scale(op: &Op, inputs: &[f32]) -> f32 {
-    /// A little more, as the kernels compare in single precision.
-    const MORE: f32 = 1.001;
-    let twice = 2.0 * inputs.iter().fold(0.0, |m: f32, &s| m.max(s));
-    MORE * match (op, inputs) {
-        (Op::Binary(Binary::Add | Binary::Sub, _), _) => twice / (1 << 20) as f32,
-        (Op::Binary(Binary::SquaredDifference, _), _) => twice * twice / (1 << 14) as f32,
-        (Op::Unary(Unary::HardSwish), _) => twice / 256.0,
-        // Products of 16 bits, and differences of 8, stay within 32 bits when they are shifted to the left.
-        (Op::Binary(Binary::Mul | Binary::Prelu, _), &[a, b]) => a.max(a * b) / (1 << 13) as f32,
-        (Op::Unary(_), _) => twice / (1 << 14) as f32,
-        _ => 0.0,
-    }
-}
-
-/// The smallest scale of its input that LiteRT's kernel takes.
-fn least_input_scale(op: &Op) -> f32 {
-    /// The difference of two steps has to be one at least with 26 fractional bits.
-    const LEAST: f32 = 1.0 / (1 << 25) as f32;
-    match op {
-        Op::Softmax { beta } => LEAST / beta,
-        Op::LogSoftmax => LEAST,
-        _ => 0.0,
-    }
-}
-
-/// The same zero in steps of another scale, as far as there is room for it.
-fn widened(affine: Affine, scale: f32) -> Affine {
-    let low = (-128 - affine.zero_point) as f32 * affine.scale;
-    let zero_point = (-128.0 - low / scale).round().clamp(-128.0, 127.0) as i32;
-    Affine { scale, zero_point }
-}
-
-/// Scales of the bias: input scale · weight scale, in single precision as the converter has it.
-///
-/// Where the bias would not fit, its scale and that of the weights grow until it does, as a channel of tiny weights
-/// with an ordinary bias is otherwise lost; the list says where. One weight scale stands for all of the bias.
-fn bias_scales_for(
-    input_scale: f32,
-    weight_scales: &mut [f32],
-    bias: &[f32],
-) -> (Vec<f32>, Vec<usize>) {
-    let per_channel = weight_scales.len() == bias.len();
-    let all = bias.iter().fold(0f32, |m, x| m.max(x.abs()));
-    let mut enlarged = Vec::new();
-    let scales = weight_scales
-        .iter_mut()
-        .enumerate()
-        .map(|(c, weight)| {
-            let largest = f64::from(if per_channel { bias[c].abs() } else { all });
-            let scale = input_scale * *weight;
-            if largest / f64::from(scale) <= LARGEST_BIAS {
-                return scale;
-            }
-            let needed = largest / LARGEST_BIAS;
-            *weight = (needed / f64::from(input_scale)) as f32;
-            enlarged.push(c);
-            needed as f32
-        })
-        .collect();
-    (scales, enlarged)
 }

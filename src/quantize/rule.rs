@@ -91,6 +91,7 @@ pub(super) fn rule(graph: &Graph, node: &Node) -> Rule {
         | Op::TopK
         | Op::OneHot { .. }
         | Op::Rfft2d
+        | Op::Complex(_)
         | Op::Static(_)
         | Op::Quantize
         | Op::Dequantize => Rule::Float,

@@ -47,12 +47,14 @@ fn zeros(dtype: DType, n: usize) -> Option<Values> {
     Some(match dtype {
         DType::F32 => Values::F32(vec![0.0; n]),
         DType::I8 => Values::I8(vec![0; n]),
-        DType::U8 | DType::Bool => Values::U8(vec![0; n]),
+        DType::U8 => Values::U8(vec![0; n]),
+        DType::Bool => Values::Bool(vec![0; n]),
         DType::I16 => Values::I16(vec![0; n]),
         DType::U16 => Values::U16(vec![0; n]),
         DType::I32 => Values::I32(vec![0; n]),
         DType::U32 => Values::U32(vec![0; n]),
         DType::I64 => Values::I64(vec![0; n]),
+        DType::C64 => Values::C64(vec![[0.0; 2]; n]),
         DType::F16 => return None,
     })
 }

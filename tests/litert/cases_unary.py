@@ -6,7 +6,7 @@ Facts about BUILTIN_REF, measured with ai-edge-litert 2.3.0:
 - LOGISTIC, TANH, GELU, EXP and LOG look int8 up in 256 entries computed in float: the real input, the function, times
   the float reciprocal of the output scale, round half away from zero, plus the zero point, clamp. LOGISTIC insists on
   an output scale of exactly 1/256 and takes any zero point; TANH insists on nothing. LOG of a real value <= 0 is the
-  smallest output. An EXP beyond 2^31 output steps wraps to -128 (an undefined conversion): no case goes there.
+  smallest output. An EXP beyond 2^31 output steps is 127 on x86_64; the source leaves that conversion undefined.
 - HARD_SWISH works in 16-bit fixed point and refuses input scale / (128 * output scale) >= 1.
 - SQRT cuts the fraction of the output off, it does not round. SQRT and RSQRT refuse a negative real input when they
   run; RSQRT of 0 is 127 whatever the scales.

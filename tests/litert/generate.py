@@ -40,12 +40,13 @@ import cases_random
 import cases_recurrent
 import cases_quantize
 import cases_shape
+import cases_spectrum
 import cases_unary
 
 FAMILIES = {}
 for module in (cases_conv, cases_dense, cases_elementwise, cases_shape, cases_quantize, cases_lstm, cases_chain,
                cases_unary, cases_moves, cases_pools, cases_recurrent,
-               cases_matmul, cases_norm, cases_binary, cases_random):
+               cases_matmul, cases_norm, cases_binary, cases_random, cases_spectrum):
     FAMILIES.update(module.FAMILIES)
 
 
