@@ -142,7 +142,7 @@ fn zeros(of: &Tensor) -> Values {
 
 /// start, start + step, … up to the limit.
 fn range(output: &Tensor, bounds: [Option<&Values>; 3]) -> Option<Values> {
-    match bounds.map(Option::cloned) {
+    match bounds.map(Option::<&Values>::cloned) {
         [
             Some(Values::I32(a)),
             Some(Values::I32(b)),
