@@ -212,7 +212,10 @@ fn devices_and_operators() {
     assert!(report["adapters"].is_array());
     assert!(zp(&["devices"]).ok().out.contains("CPU"));
     let report = zp(&["ops", "--json"]).json();
-    assert_eq!(report.as_array().unwrap().len(), 11);
+    assert_eq!(
+        report.as_array().unwrap().len(),
+        zeropoint::graph::SUPPORT.len()
+    );
     let text = zp(&["ops"]).ok().out;
     assert!(
         report

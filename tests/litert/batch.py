@@ -2,7 +2,8 @@
 
     batch.py LIST.json
 
-LIST.json is a list of {model, data, out}. DATA.npz holds input_0, input_1, ... with the sample first; OUT.npz gets
+LIST.json is a list of {model, data, out}, perhaps with a limit of samples, or the scale and offset that make float inputs
+of raw integers. DATA.npz holds input_0, input_1, ... with the sample first; OUT.npz gets
 tensor_K for every tensor K that the interpreter can show, raw, with the sample first. State is reset before every sample.
 A model that cannot be run is reported as {"model": why} in LIST.json.failed; the others run all the same.
 """
@@ -22,7 +23,9 @@ def run(job):
     interpreter.allocate_tensors()
     inputs = interpreter.get_input_details()
     with np.load(job["data"]) as data:
-        arrays = [data[f"input_{i}"] for i in range(len(inputs))]
+        arrays = [data[f"input_{i}"][: job.get("limit")] for i in range(len(inputs))]
+    if job.get("scale"):
+        arrays = [a * np.float32(job["scale"]) + np.float32(job["offset"]) for a in arrays]
     wanted = [d["index"] for d in interpreter.get_tensor_details()]
     results = {k: [] for k in wanted}
     for sample in zip(*arrays):

@@ -1,7 +1,7 @@
 """RFFT2D and what is taken of its complex numbers.
 
 Facts about BUILTIN_REF, measured with ai-edge-litert 2.3.0: lengths are powers of two; the image is cut or padded with
-zeros; the transform is computed in double.
+zeros; the transform is computed in double. A width of 1 gives an imaginary part that is not 0: no case.
 """
 import numpy as np
 
@@ -28,7 +28,7 @@ def spectrum(op, shape, lengths):
 def grid(scale):
     """Shapes that fit, are cut and are padded."""
     for i, (shape, lengths) in enumerate([((1, 8), (1, 8)), ((1, 3, 1, 16), (1, 16)), ((2, 1, 10), (1, 16)), ((1, 20), (1, 8)),
-                                          ((4, 8), (4, 8)), ((1, 3, 5), (4, 4)), ((2, 3, 1, 400), (1, 512)), ((1, 1), (1, 1))]):
+                                          ((4, 8), (4, 8)), ((1, 3, 5), (4, 4)), ((2, 3, 1, 400), (1, 512)), ((3, 5), (4, 2))]):
         for op in ("COMPLEX_ABS", "REAL", "IMAG"):
             yield f"{op.lower()}_{i}", spectrum(op, shape, lengths)
 

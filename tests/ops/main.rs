@@ -284,3 +284,48 @@ fn lstm_variants_are_refused() {
     }
     assert!(seen > 0, "no case");
 }
+
+/// MediaPipe's custom operator, which LiteRT does not have, is a TRANSPOSE_CONV whose output shape follows from its
+/// input: the same cases, rewritten, must give what LiteRT gave for them.
+#[test]
+fn convolution_2d_transpose_bias() {
+    let Some((folder, cases)) = cases() else {
+        return;
+    };
+    let devices = support::devices();
+    let (mut failures, mut ran) = (Vec::new(), 0);
+    let float = |c: &&Case| c.op == "transpose_conv" && c.kind == "float";
+    for case in cases.iter().filter(float) {
+        let mut model = model::read(&folder.join(&case.model)).unwrap();
+        let code = &mut model.operator_codes.as_mut().unwrap()[0];
+        code.builtin_code = model::BuiltinOperator::Custom as i32;
+        code.deprecated_builtin_code = model::BuiltinOperator::Custom as i8;
+        code.custom_code = Some("Convolution2DTransposeBias".into());
+        let operator = &mut model.subgraphs.as_mut().unwrap()[0];
+        let operator = &mut operator.operators.as_mut().unwrap()[0];
+        let Some(model::BuiltinOptions::TransposeConvOptions(options)) =
+            operator.builtin_options.take()
+        else {
+            panic!("{}: no options", case.case)
+        };
+        let [_, weights, input, bias] = operator.inputs.as_ref().unwrap()[..] else {
+            continue;
+        };
+        if options.fused_activation_function != 0 || bias < 0 {
+            continue;
+        }
+        operator.inputs = Some(vec![input, weights, bias]);
+        let words = [
+            i32::from(options.padding) + 1,
+            options.stride_w,
+            options.stride_h,
+        ];
+        operator.custom_options = Some(words.into_iter().flat_map(i32::to_le_bytes).collect());
+        let program = graph::load(&model, &case.model).and_then(kernel::prepare);
+        let arrays = support::read_npz(&folder.join(&case.data));
+        failures.extend(run(&devices, &program.unwrap(), case, &arrays));
+        ran += 1;
+    }
+    assert!(ran > 10, "{ran} cases");
+    assert!(failures.is_empty(), "{failures:#?}");
+}
