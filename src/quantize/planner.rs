@@ -7,9 +7,9 @@ use super::plan::{
     ActivationPlan, ConstantPlan, Io, Moved, OperatorPlan, Place, Plan, Role, Use, Why,
 };
 use super::rule::{Rule, operands, rule, version};
-use super::scales::{bias_scales_for, least_input_scale, least_scale, widened};
+use super::scales::{bias_scales_for, least_input_scale, least_scale, not_negative, widened};
 use super::shared::shared;
-use crate::graph::{Graph, Node, Op, TensorId, lstm_inputs};
+use crate::graph::{Graph, Node, Op, TensorId, Unary, lstm_inputs};
 use crate::num::affine::{activation_8bit, power_of_two_16bit, symmetric_8bit};
 use crate::num::{Affine, DType, Range, Values};
 use std::collections::{HashMap, HashSet};
@@ -76,6 +76,29 @@ enum Known<'a> {
     Parameters(&'a [Option<Affine>]),
 }
 
+/// Whether an activation of a node is so large that no scale serves, as a mask of −3·10³⁸ is: the node stays float.
+fn beyond_any_scale(graph: &Graph, known: Known<'_>, node: &Node) -> bool {
+    let Known::Ranges(ranges) = known else {
+        return false;
+    };
+    let is_wide = |r: Range| r.min <= r.max && !(r.max - r.min).is_finite();
+    // Weights and biases have no ranges; an operand that is a constant has those of its values.
+    let constant = |id: TensorId| match &graph.tensors[id].constant {
+        Some(Values::F32(v)) => v
+            .iter()
+            .fold(Range::EMPTY, |r, &x| r.merge(Range { min: x, max: x })),
+        _ => Range::EMPTY,
+    };
+    let places = operands(node, rule(graph, node));
+    let inputs = places
+        .into_iter()
+        .filter_map(|p| node.inputs.get(p).copied().flatten());
+    inputs.chain(node.outputs.iter().copied()).any(|id| {
+        let range = ranges.get(id).copied().flatten();
+        is_wide(range.unwrap_or(Range::EMPTY)) || is_wide(constant(id))
+    })
+}
+
 struct Planner<'a> {
     graph: &'a Graph,
     known: Known<'a>,
@@ -97,7 +120,12 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(graph: &'a Graph, known: Known<'a>, io: Io) -> Self {
-        let rules: Vec<Rule> = graph.nodes.iter().map(|node| rule(graph, node)).collect();
+        let choose = |node: &Node| match rule(graph, node) {
+            Rule::Untouched => Rule::Untouched,
+            _ if beyond_any_scale(graph, known, node) => Rule::Float,
+            rule => rule,
+        };
+        let rules: Vec<Rule> = graph.nodes.iter().map(choose).collect();
         Planner {
             graph,
             known,
@@ -208,7 +236,12 @@ impl<'a> Planner<'a> {
             Rule::Free => {
                 let mut scales = Vec::new();
                 for place in operands(node, rule) {
-                    scales.push(self.operand(i, node, place)?.scale);
+                    let affine = self.operand(i, node, place)?;
+                    scales.push(affine.scale);
+                    if matches!(node.op, Op::Unary(Unary::Sqrt | Unary::Rsqrt)) {
+                        // LiteRT stops at a negative value: what is below 0 becomes 0.
+                        self.operand_as(i, node, place, not_negative(affine))?;
+                    }
                 }
                 self.computed(node, least_scale(&node.op, &scales))
             }

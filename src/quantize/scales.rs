@@ -69,3 +69,15 @@ pub(super) fn bias_scales_for(
         .collect();
     (scales, enlarged)
 }
+
+/// From 0 to the same largest value.
+pub(super) fn not_negative(affine: Affine) -> Affine {
+    if affine.zero_point == -128 {
+        return affine;
+    }
+    let largest = (127 - affine.zero_point).max(1) as f32 * affine.scale;
+    Affine {
+        scale: largest / 255.0,
+        zero_point: -128,
+    }
+}

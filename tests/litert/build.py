@@ -89,7 +89,7 @@ class Graph:
 
     def const(self, array, quant=None, name=None):
         """Add a constant."""
-        array = np.ascontiguousarray(array)
+        array = np.array(array, order="C")
         index = self.add(array.shape, array.dtype, quant, name)
         buffer = AlignedBuffer()
         buffer.data = np.frombuffer(array.tobytes(), np.uint8)

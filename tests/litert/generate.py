@@ -31,6 +31,7 @@ import cases_chain
 import cases_conv
 import cases_dense
 import cases_elementwise
+import cases_folded
 import cases_lstm
 import cases_matmul
 import cases_moves
@@ -46,7 +47,8 @@ import cases_unary
 FAMILIES = {}
 for module in (cases_conv, cases_dense, cases_elementwise, cases_shape, cases_quantize, cases_lstm, cases_chain,
                cases_unary, cases_moves, cases_pools, cases_recurrent,
-               cases_matmul, cases_norm, cases_binary, cases_random, cases_spectrum):
+               cases_matmul, cases_norm, cases_binary, cases_random, cases_spectrum,
+               cases_folded):
     FAMILIES.update(module.FAMILIES)
 
 

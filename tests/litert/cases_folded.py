@@ -1,0 +1,106 @@
+"""Models whose shapes are computed as they run, and weights that have to be unpacked: all of it is known beforehand.
+
+The judge computes it at run time; what comes after must be the same.
+"""
+import numpy as np
+
+import build
+from ai_edge_litert import schema_py_generated as s
+from build import Graph, float_samples, options
+
+build.TYPES.setdefault(np.dtype(np.float16), s.TensorType.FLOAT16)
+build.TYPES.setdefault(np.dtype(np.int64), s.TensorType.INT64)
+
+
+def ints(*values):
+    """A constant int32 array."""
+    return np.array(values, np.int32)
+
+
+def add(g, op, version, inputs, shape, dtype, opts=None):
+    """Append an operator with one output."""
+    y = g.add(shape, dtype)
+    g.op(op, version, inputs, [y], opts)
+    return y
+
+
+def batch_reshape(rng):
+    """Flattening as Keras writes it: the batch is cut out of the shape and packed with the rest."""
+    g = Graph()
+    x = g.add((1, 4, 5, 3), np.float32)
+    shape = add(g, "SHAPE", 1, [x], (4,), np.int32, options("ShapeOptions", outType=s.TensorType.INT32))
+    batch = add(g, "STRIDED_SLICE", 1, [shape, g.const(ints(0)), g.const(ints(1)), g.const(ints(1))], (), np.int32,
+                options("StridedSliceOptions", shrinkAxisMask=1))
+    packed = add(g, "PACK", 1, [batch, g.const(np.array(60, np.int32))], (2,), np.int32,
+                 options("PackOptions", valuesCount=2, axis=0))
+    flat = add(g, "RESHAPE", 1, [x, packed], (1, 60), np.float32)
+    y = add(g, "TANH", 1, [flat], (1, 60), np.float32)
+    return dict(what="SHAPE, STRIDED_SLICE, PACK, RESHAPE", kind="float", model=g.finish([x], [y]),
+                inputs=[float_samples(rng, (1, 4, 5, 3))])
+
+
+def arithmetic(rng):
+    """Halves of a dimension by FLOOR_DIV, a product of dimensions, RANGE and FILL."""
+    g = Graph()
+    x = g.add((1, 6, 4), np.float32)
+    shape = add(g, "SHAPE", 1, [x], (3,), np.int32, options("ShapeOptions", outType=s.TensorType.INT32))
+    height = add(g, "GATHER", 1, [shape, g.const(np.array(1, np.int32))], (), np.int32, options("GatherOptions", axis=0))
+    half = add(g, "FLOOR_DIV", 1, [height, g.const(np.array(2, np.int32))], (), np.int32, options("FloorDivOptions"))
+    total = add(g, "REDUCE_PROD", 1, [shape, g.const(ints(0))], (), np.int32, options("ReducerOptions"))
+    steps = add(g, "RANGE", 1, [g.const(np.array(0, np.int32)), half, g.const(np.array(1, np.int32))], (3,), np.int32,
+                options("RangeOptions"))
+    rows = add(g, "GATHER", 1, [x, steps], (1, 3, 4), np.float32, options("GatherOptions", axis=1))
+    real = add(g, "CAST", 1, [total], (), np.float32, options("CastOptions"))
+    scaled = add(g, "MUL", 1, [rows, real], (1, 3, 4), np.float32, options("MulOptions"))
+    fours = add(g, "FILL", 1, [g.const(ints(3, 4)), g.const(np.float32(0.25))], (3, 4), np.float32, options("FillOptions"))
+    y = add(g, "ADD", 1, [scaled, fours], (1, 3, 4), np.float32, options("AddOptions"))
+    return dict(what="GATHER, FLOOR_DIV, REDUCE_PROD, RANGE, CAST, FILL", kind="float", model=g.finish([x], [y]),
+                inputs=[float_samples(rng, (1, 6, 4))])
+
+
+def halves(rng):
+    """Weights of float16 behind DEQUANTIZE."""
+    g = Graph()
+    x = g.add((1, 5, 5, 3), np.float32)
+    weights = add(g, "DEQUANTIZE", 3, [g.const(rng.normal(0, 0.3, (4, 3, 3, 3)).astype(np.float16))], (4, 3, 3, 3), np.float32)
+    bias = add(g, "DEQUANTIZE", 3, [g.const(rng.normal(0, 0.3, 4).astype(np.float16))], (4,), np.float32)
+    conv = add(g, "CONV_2D", 1, [x, weights, bias], (1, 5, 5, 4), np.float32, options(
+        "Conv2DOptions", strideH=1, strideW=1, dilationHFactor=1, dilationWFactor=1))
+    y = add(g, "RELU", 1, [conv], (1, 5, 5, 4), np.float32)
+    return dict(what="float16 CONV_2D and RELU", kind="float", model=g.finish([x], [y]),
+                inputs=[float_samples(rng, (1, 5, 5, 3))])
+
+
+def unread(rng):
+    """An operator that nobody reads, and one on constants only."""
+    g = Graph()
+    x = g.add((1, 7), np.float32)
+    add(g, "EXP", 1, [x], (1, 7), np.float32, options("ExpOptions"))
+    table = add(g, "TRANSPOSE", 1, [g.const(rng.normal(0, 1, (7, 3)).astype(np.float32)), g.const(ints(1, 0))], (3, 7), np.float32)
+    y = add(g, "FULLY_CONNECTED", 1, [x, table, -1], (1, 3), np.float32, options("FullyConnectedOptions"))
+    return dict(what="EXP unread, TRANSPOSE of weights", kind="float", model=g.finish([x], [y]),
+                inputs=[float_samples(rng, (1, 7))])
+
+
+def masked(rng):
+    """A mask of the lowest float, which no scale can hold."""
+    g = Graph()
+    x = g.add((2, 6), np.float32)
+    keep = add(g, "GREATER", 1, [x, g.const(np.float32(0))], (2, 6), np.bool_, options("GreaterOptions"))
+    low = g.const(np.float32(-3e38))
+    chosen = add(g, "SELECT_V2", 1, [keep, x, low], (2, 6), np.float32, options("SelectV2Options"))
+    y = add(g, "SOFTMAX", 1, [chosen], (2, 6), np.float32, options("SoftmaxOptions", beta=1.0))
+    data = np.abs(rng.normal(0, 1, (build.SAMPLES, 2, 6))).astype(np.float32)
+    data[:, :, ::2] *= -1
+    # The sum of both ends of the range is not finite.
+    data[:, 0, 1] = 3e38
+    return dict(what="SELECT_V2 of -3e38", kind="float", model=g.finish([x], [y]), inputs=[data])
+
+
+def grid(scale):
+    """The models above."""
+    for make in (batch_reshape, arithmetic, halves, unread, masked):
+        yield make.__name__, make
+
+
+FAMILIES = {"folded": grid}
