@@ -1,6 +1,6 @@
 //! Calibration, int8 quantization and bit-exact verification of TensorFlow Lite (LiteRT) models.
 //!
-//! A float `.tflite` model and representative data become a full-integer int8 model. What it computes is known to the
+//! A float `.tflite` model and representative data become an int8 model. What it computes is known to the
 //! bit before it is deployed: the CPU's integer kernels are the definition and equal LiteRT's reference kernels, the
 //! GPU's equal the CPU's. The command line `zeropoint` is a thin layer over this library.
 //!

@@ -38,7 +38,7 @@ Exit codes: 0 ok, 1 a check failed, 2 wrong usage or input, 3 device.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a full-integer int8 model from a float model and representative data
+    /// Make an int8 model from a float model and representative data
     Quantize(quantize::Arguments),
     /// Gather ranges and histograms of every float tensor over representative data; --profile shows where time goes
     Calibrate(calibrate::Arguments),
