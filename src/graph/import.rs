@@ -1,6 +1,6 @@
 //! From the tree of a file to a checked graph. Everything later rooms rely on is checked here.
 
-use super::{Error, Graph, Move, Node, Op, Quantization, Tensor, attributes};
+use super::{Error, Graph, Move, Node, Op, Quantization, Tensor, attributes, sparse};
 use crate::model::{self, Model, TensorType};
 use crate::num::{DType, Values};
 
@@ -235,9 +235,6 @@ impl Import<'_> {
                 .map_or_else(|_| t.type_.to_string(), |t| format!("{t:?}"));
             error(format!("element type {known} is not supported"))
         })?;
-        if t.sparsity.is_some() {
-            return Err(error("sparse tensors are not supported".into()));
-        }
         let shape = t
             .shape
             .iter()
@@ -254,11 +251,10 @@ impl Import<'_> {
             .try_fold(1usize, |n, &d| n.checked_mul(d))
             .filter(|&n| n < MAX_ELEMENTS)
             .ok_or_else(|| error(format!("shape {shape:?} has 2^31 elements or more")))?;
-        let elements = shape.iter().product();
         let constant = if t.is_variable {
             None
         } else {
-            self.constant(t, dtype, elements, &error)?
+            self.constant(t, dtype, &shape, &error)?
         };
         Ok(Tensor {
             quantization: quantization(t, shape.len(), &error)?,
@@ -274,9 +270,10 @@ impl Import<'_> {
         &self,
         t: &model::Tensor,
         dtype: DType,
-        elements: usize,
+        shape: &[usize],
         error: &dyn Fn(String) -> Error,
     ) -> Result<Option<Values>, Error> {
+        let elements: usize = shape.iter().product();
         let buffers = self.model.buffers.as_deref().unwrap_or_default();
         if t.external_buffer != 0 {
             return Err(error(
@@ -293,6 +290,13 @@ impl Import<'_> {
         if bytes.is_empty() && elements > 0 {
             return Ok(None);
         }
+        let unpacked = match &t.sparsity {
+            Some(sparsity) => {
+                Some(sparse::dense(sparsity, shape, dtype.size(), bytes).map_err(error)?)
+            }
+            None => None,
+        };
+        let bytes = unpacked.as_deref().unwrap_or(bytes);
         if bytes.len() != elements * dtype.size() {
             return Err(error(format!(
                 "its buffer has {} bytes, but its shape needs {}",

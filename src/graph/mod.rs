@@ -7,6 +7,7 @@ mod attributes;
 mod error;
 mod import;
 mod op;
+mod sparse;
 mod support;
 
 pub use error::Error;

@@ -154,6 +154,7 @@ impl Edit<'_> {
         };
         tensor.buffer = buffers.replace(tensor.buffer, data.bytes().to_vec());
         set_type(&mut tensor, constant.role.dtype());
+        tensor.sparsity = None;
         tensor.quantization = Some(parameters(
             constant.scales.clone(),
             constant.zero_point,

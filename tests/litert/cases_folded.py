@@ -2,6 +2,8 @@
 
 The judge computes it at run time; what comes after must be the same.
 """
+from functools import partial
+
 import numpy as np
 
 import build
@@ -97,10 +99,89 @@ def masked(rng):
     return dict(what="SELECT_V2 of -3e38", kind="float", model=g.finish([x], [y]), inputs=[data])
 
 
+def compressed(lists):
+    """A level that visits the indices of each list."""
+    level = s.DimensionMetadataT()
+    level.format = s.DimensionType.SPARSE_CSR
+    ends = np.cumsum([0] + [len(indices) for indices in lists])
+    # Segments as int32, indices in a byte each: a file may choose.
+    level.arraySegmentsType, level.arraySegments = s.SparseIndexVector.Int32Vector, s.Int32VectorT()
+    level.arraySegments.values = ends.astype(np.int32)
+    level.arrayIndicesType, level.arrayIndices = s.SparseIndexVector.Uint8Vector, s.Uint8VectorT()
+    level.arrayIndices.values = np.array([i for indices in lists for i in indices], np.uint8)
+    return level
+
+
+def dense(size):
+    """A level that visits every index."""
+    level = s.DimensionMetadataT()
+    level.format, level.denseSize = s.DimensionType.DENSE, size
+    return level
+
+
+def set_sparse(g, index, order, blocked, levels, values):
+    """Give a constant the values of a sparse one."""
+    t = s.SparsityParametersT()
+    t.traversalOrder, t.dimMetadata = np.array(order, np.int32), levels
+    t.blockMap = np.array(blocked, np.int32) if blocked else None
+    g.tensors[index].sparsity = t
+    g.buffers[g.tensors[index].buffer].data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+
+
+def sparse(rng, dtype, block):
+    """Weights of FULLY_CONNECTED behind DENSIFY: rows of single columns, or blocks of 1 x 4."""
+    g = Graph()
+    rows, columns = 6, 8
+    x = g.add((3, columns), np.float32)
+    keep = rng.random((rows, columns // block)) < 0.5
+    keep[2], keep[3, 0] = False, True
+    w = rng.normal(0, 1, (rows, columns)).astype(dtype) * np.repeat(keep, block, axis=1).astype(dtype)
+    packed = g.const(w)
+    values = w.reshape(rows, -1, block)[keep]
+    rest = [dense(block)] if block > 1 else []
+    set_sparse(g, packed, [0, 1] + [2] * len(rest), [1] * len(rest),
+               [dense(rows), compressed([np.flatnonzero(row) for row in keep])] + rest, values)
+    weights = add(g, "DENSIFY", 1, [packed], w.shape, dtype, options("DensifyOptions"))
+    if dtype != np.float32:
+        weights = add(g, "DEQUANTIZE", 3, [weights], w.shape, np.float32)
+    y = add(g, "FULLY_CONNECTED", 1, [x, weights, -1], (3, rows), np.float32, options("FullyConnectedOptions"))
+    return dict(what=f"DENSIFY of {np.dtype(dtype)}, blocks of {block}", kind="float", model=g.finish([x], [y]),
+                inputs=[float_samples(rng, (3, columns))])
+
+
+def sparse_filter(rng):
+    """A filter whose output channels are walked last, and whose inputs lie in blocks of two."""
+    g = Graph()
+    x = g.add((1, 4, 4, 6), np.float32)
+    filters, inputs = 4, 6
+    keep = rng.random((inputs // 2, filters)) < 0.6
+    keep[:, 1], keep[0, 0] = False, True
+    w = np.zeros((filters, 1, 1, inputs), np.float32)
+    values = []
+    for i, o in zip(*np.nonzero(keep)):
+        pair = rng.normal(0, 1, 2).astype(np.float32)
+        w[o, 0, 0, 2 * i:2 * i + 2] = pair
+        values.append(pair)
+    packed = g.const(w)
+    set_sparse(g, packed, [3, 1, 2, 0, 4], [3],
+               [dense(inputs // 2), dense(1), dense(1), compressed([np.flatnonzero(row) for row in keep]), dense(2)],
+               np.array(values))
+    weights = add(g, "DENSIFY", 1, [packed], w.shape, np.float32, options("DensifyOptions"))
+    bias = g.const(rng.normal(0, 1, filters).astype(np.float32))
+    y = add(g, "CONV_2D", 1, [x, weights, bias], (1, 4, 4, filters), np.float32, options(
+        "Conv2DOptions", strideH=1, strideW=1, dilationHFactor=1, dilationWFactor=1))
+    return dict(what="DENSIFY of a filter, channels last", kind="float", model=g.finish([x], [y]),
+                inputs=[float_samples(rng, (1, 4, 4, 6))])
+
+
 def grid(scale):
     """The models above."""
     for make in (batch_reshape, arithmetic, halves, unread, masked):
         yield make.__name__, make
+    for dtype in (np.float32, np.float16):
+        for block in (1, 4):
+            yield f"sparse_{np.dtype(dtype)}_{block}", partial(sparse, dtype=dtype, block=block)
+    yield "sparse_filter", sparse_filter
 
 
 FAMILIES = {"folded": grid}
