@@ -6,8 +6,10 @@ struct Dequantize {
     elements: u32,
     // Words between samples of the input.
     stride_in: u32,
-    // The float of each byte.
-    floats: array<u32, 256>,
+    // Of an element of the input: 8 or 16.
+    bits: u32,
+    // The float of each integer, by its bits.
+    floats: array<u32>,
 }
 
 @group(0) @binding(1) var<storage, read> input: array<u32>;
@@ -25,6 +27,7 @@ fn main(
         return;
     }
     let element = i % p.elements;
-    let word = input[(i / p.elements) * p.stride_in + (element >> 2u)];
-    output[i] = p.floats[extractBits(word, 8u * (element & 3u), 8u)];
+    let lanes = 32u / p.bits;
+    let word = input[(i / p.elements) * p.stride_in + element / lanes];
+    output[i] = p.floats[extractBits(word, p.bits * (element % lanes), p.bits)];
 }

@@ -1,7 +1,6 @@
-// QUANTIZE, float to 8 bits, without float arithmetic: q is the lowest integer plus the number of keys that the value
-// reaches (src/kernel/quantize.rs). An invocation an output word of four elements.
+// QUANTIZE, float to 8 or 16 bits, without float arithmetic: q is the lowest integer plus the number of keys that the
+// value reaches (src/kernel/quantize.rs). An invocation an output word of four or two elements.
 #import shared/run
-#import shared/fixed
 #import shared/order_key
 
 struct Quantize {
@@ -12,8 +11,12 @@ struct Quantize {
     stride_out: u32,
     lowest: i32,
     zero_point: i32,
+    // Of an element of the output.
+    bits: u32,
+    // Number of keys.
+    levels: u32,
     // Order keys of the smallest floats above each integer but the last, ascending; all ones where there is none.
-    keys: array<u32, 255>,
+    keys: array<u32>,
 }
 
 @group(0) @binding(1) var<storage, read> input: array<u32>;
@@ -28,11 +31,11 @@ fn quantize(bits: u32) -> i32 {
         return p.zero_point;
     }
     if (bits == INFINITY) {
-        return p.lowest + 255;
+        return p.lowest + i32(p.levels);
     }
     let key = order_key(bits);
     var low = 0u;
-    var high = 255u;
+    var high = p.levels;
     while (low < high) {
         let middle = (low + high) / 2u;
         if (p.keys[middle] <= key && p.keys[middle] != NONE) {
@@ -55,12 +58,14 @@ fn main(
         return;
     }
     let base = (i / p.stride_out) * p.stride_in;
-    let first = (i % p.stride_out) * 4u;
-    var result = vec4<i32>(0);
-    for (var lane = 0u; lane < 4u; lane++) {
+    let lanes = 32u / p.bits;
+    let first = (i % p.stride_out) * lanes;
+    var result = 0u;
+    for (var lane = 0u; lane < lanes; lane++) {
         if (first + lane < p.elements) {
-            result[lane] = quantize(input[base + first + lane]);
+            let q = bitcast<u32>(quantize(input[base + first + lane]));
+            result |= extractBits(q, 0u, p.bits) << (p.bits * lane);
         }
     }
-    output[i] = pack_bytes(result);
+    output[i] = result;
 }

@@ -1,6 +1,7 @@
 //! QUANTIZE of floats and DEQUANTIZE.
 
-use crate::kernel::{Dequantize, Quantize};
+use crate::kernel::{Dequantize, Quantize, Table16};
+use crate::num::affine;
 
 /// Float to 8 bits: the bytes of int8 or uint8. The same as `affine::quantize`, in arithmetic that vectorises.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
@@ -22,17 +23,38 @@ pub fn quantize(k: &Quantize, x: &[f32], y: &mut [u8]) {
     }
 }
 
-/// 8 bits to float.
-pub fn dequantize(k: &Dequantize, x: &[u8], y: &mut [f32]) {
-    y.iter_mut()
-        .zip(x)
-        .for_each(|(y, &b)| *y = k.table[usize::from(b)]);
+/// Float to int16.
+pub fn quantize_16(k: &Quantize, x: &[f32], y: &mut [i16]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = affine::quantize(x, k.output, k.qmin, k.qmax) as i16;
+    }
+}
+
+/// 8 or 16 bits, as unsigned integers, to float.
+pub fn dequantize<T: Copy + Into<usize>>(k: &Dequantize, x: &[T], y: &mut [f32]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = k.table[x.into()];
+    }
+}
+
+/// A function of 8 or 16 bits.
+pub fn table_16<T: Copy + Into<usize>>(k: &Table16, x: &[T], y: &mut [u16]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = k.entries[x.into()];
+    }
+}
+
+/// A function of 16 bits to 8.
+pub fn table_16_to_8(k: &Table16, x: &[u16], y: &mut [u8]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = k.entries[usize::from(x)] as u8;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::num::{Affine, affine};
+    use crate::num::Affine;
     use proptest::prelude::*;
 
     proptest! {
@@ -47,7 +69,7 @@ mod tests {
         ) {
             let qmin = if signed { -128 } else { 0 };
             let output = Affine { scale, zero_point: zero_point + qmin };
-            let k = Quantize { output, qmin, keys: Vec::new() };
+            let k = Quantize { output, qmin, qmax: qmin + 255, keys: Vec::new() };
             let mut x = x;
             // Neighbours of ties.
             x.extend((-5i32..5).flat_map(|i| {

@@ -317,12 +317,32 @@ impl CpuSession<'_> {
                 (Kernel::SoftmaxI8(k), _) => {
                     memory.new_i8(n, |y, _| softmax::i8(k, i8s(0), y))
                 }
-                (Kernel::Quantize(k), _) => {
-                    memory.new_any(dtype, n, |y| quantize::quantize(k, f32s(0), y))
-                }
-                (Kernel::Dequantize(k), _) => {
-                    memory.new_f32(n, |y, _| quantize::dequantize(k, x.bytes(0), y))
-                }
+                (Kernel::Quantize(k), _) => memory.new_any(dtype, n, |y| match dtype {
+                    DType::I16 => {
+                        quantize::quantize_16(k, f32s(0), bytemuck::cast_slice_mut(y));
+                    }
+                    _ => quantize::quantize(k, f32s(0), y),
+                }),
+                (Kernel::Table16(k), _) => memory.new_any(dtype, n, |y| {
+                    let x = (x.dtype(0), x.bytes(0));
+                    match (x, dtype) {
+                        ((DType::I16, x), DType::I16) => {
+                            let x: &[u16] = bytemuck::cast_slice(x);
+                            quantize::table_16(k, x, bytemuck::cast_slice_mut(y));
+                        }
+                        ((DType::I16, x), _) => {
+                            quantize::table_16_to_8(k, bytemuck::cast_slice(x), y);
+                        }
+                        ((_, x), _) => quantize::table_16(k, x, bytemuck::cast_slice_mut(y)),
+                    }
+                }),
+                (Kernel::Dequantize(k), _) => memory.new_f32(n, |y, _| match x.dtype(0) {
+                    DType::I16 => {
+                        let x: &[u16] = bytemuck::cast_slice(x.bytes(0));
+                        quantize::dequantize(k, x, y);
+                    }
+                    _ => quantize::dequantize(k, x.bytes(0), y),
+                }),
                 (Kernel::ConvF32(_) | Kernel::FullyConnectedF32(_) | Kernel::LstmF32(_), _) => {
                     unreachable!("CpuSession::new packs the weights of these")
                 }

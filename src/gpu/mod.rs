@@ -75,6 +75,7 @@ fn launches(op: Op<'_>) -> Option<Vec<Launch>> {
         Kernel::SoftmaxF32(k) => softmax::f32(op, k),
         Kernel::SoftmaxI8(k) => softmax::i8(op, k),
         Kernel::Table(k) => quantize::table(op, k),
+        Kernel::Table16(k) => quantize::table_16(op, k),
         Kernel::Quantize(k) => quantize::quantize(op, k),
         Kernel::Dequantize(k) => quantize::dequantize(op, k),
         Kernel::MatmulF32(k) => batch_matmul::f32(op, k)?,

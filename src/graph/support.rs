@@ -91,7 +91,10 @@ pub const SUPPORT: [OpSupport; 111] = [
         "constant weights; any depth multiplier",
     ),
     both("DEPTH_TO_SPACE", ""),
-    both("DEQUANTIZE", "int8 and uint8 to float32; float16 constants"),
+    both(
+        "DEQUANTIZE",
+        "int8, uint8 and int16 to float32; float16 constants",
+    ),
     float(
         "DIV",
         "also int32; int8 fails in LiteRT where a divisor rounds to zero",
@@ -150,7 +153,10 @@ pub const SUPPORT: [OpSupport; 111] = [
     both("PADV2", "constant paddings and value"),
     float("POW", "also int32"),
     both("PRELU", ""),
-    both("QUANTIZE", "float32, int8, uint8 to int8 and uint8"),
+    both(
+        "QUANTIZE",
+        "float32, int8, uint8, int16 to int8, uint8, int16",
+    ),
     folded("RANGE", ""),
     folded("RANK", ""),
     float("REAL", ""),

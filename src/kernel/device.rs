@@ -181,7 +181,7 @@ pub enum Feed {
     Quantize {
         /// The input's parameters.
         affine: Affine,
-        /// The input's type: int8 or uint8.
+        /// The input's type: int8, uint8 or int16.
         dtype: DType,
     },
     /// One byte an element, replaced by this table on the host.
@@ -203,36 +203,31 @@ impl Feed {
         affine: Option<Affine>,
         scale_offset: Option<(f32, f32)>,
     ) -> Option<Feed> {
-        let real = |signed: bool| -> Option<Vec<f32>> {
+        let real = |dtype: DType| -> Option<Vec<f32>> {
             let (scale, offset) = scale_offset?;
             let integer = Affine {
                 scale: 1.0,
                 zero_point: 0,
             };
             Some(
-                table(integer, signed)
+                table(integer, dtype)
                     .into_iter()
                     .map(|u| u * scale + offset)
                     .collect(),
             )
         };
-        let bounds = if want == DType::I8 {
-            (-128, 127)
-        } else {
-            (0, 255)
-        };
         match (want, data) {
-            (DType::F32, DType::U8 | DType::I8) => Some(Feed::Table(real(data == DType::I8)?)),
+            (DType::F32, DType::U8 | DType::I8) => Some(Feed::Table(real(data)?)),
             (DType::I8 | DType::U8, DType::U8 | DType::I8) if scale_offset.is_some() => {
-                let affine = affine?;
-                let table = real(data == DType::I8)?
+                let (affine, bounds) = (affine?, bounds(want));
+                let table = real(data)?
                     .into_iter()
                     .map(|x| quantize(x, affine, bounds.0, bounds.1) as u8)
                     .collect();
                 Some(Feed::Bytes { table, dtype: want })
             }
             (a, b) if a == b => Some(Feed::Direct),
-            (DType::I8 | DType::U8, DType::F32) => Some(Feed::Quantize {
+            (DType::I8 | DType::U8 | DType::I16, DType::F32) => Some(Feed::Quantize {
                 affine: affine?,
                 dtype: want,
             }),
@@ -248,17 +243,12 @@ impl Feed {
         };
         match (self, values) {
             (Feed::Quantize { affine, dtype }, Values::F32(v)) => {
-                let (low, high) = if *dtype == DType::I8 {
-                    (-128, 127)
-                } else {
-                    (0, 255)
-                };
-                typed(
-                    v.into_iter()
-                        .map(|x| quantize(x, *affine, low, high) as u8)
-                        .collect(),
-                    *dtype,
-                )
+                let (low, high) = bounds(*dtype);
+                let q = v.into_iter().map(|x| quantize(x, *affine, low, high));
+                match dtype {
+                    DType::I16 => Values::I16(q.map(|q| q as i16).collect()),
+                    _ => typed(q.map(|q| q as u8).collect(), *dtype),
+                }
             }
             (Feed::Bytes { table, dtype }, values @ (Values::U8(_) | Values::I8(_))) => typed(
                 values
@@ -270,5 +260,14 @@ impl Feed {
             ),
             (_, values) => values,
         }
+    }
+}
+
+/// Lowest and highest integer of a type of 8 bits, or of int16.
+fn bounds(dtype: DType) -> (i32, i32) {
+    match dtype {
+        DType::I8 => (-128, 127),
+        DType::I16 => (-32768, 32767),
+        _ => (0, 255),
     }
 }

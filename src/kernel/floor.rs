@@ -75,6 +75,7 @@ impl Kernel {
             | Kernel::Take(_)
             | Kernel::Select(_)
             | Kernel::Table(_)
+            | Kernel::Table16(_)
             | Kernel::BinaryTable(_)
             | Kernel::OneHot(_)
             | Kernel::Cast

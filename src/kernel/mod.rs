@@ -44,7 +44,7 @@ pub use lstm::{LstmF32, LstmI8, LstmShape};
 pub use norm::{L2Norm, LogSoftmaxI8};
 pub use place::{Box8, Place, VIEW};
 pub use pool::{PoolF32, PoolI8, PoolShape};
-pub use quantize::{Dequantize, Quantize, Table};
+pub use quantize::{Dequantize, Quantize, Table, Table16};
 pub(crate) use quantize::{from_order_key, order_key};
 pub use recurrent::{RnnF32, SvdfF32, SvdfI8};
 pub use reduce::{Arg, Axes, MeanI8, ReduceOf};
@@ -117,6 +117,8 @@ pub enum Kernel {
     UnaryF32(Unary),
     /// A function of each byte.
     Table(Table),
+    /// QUANTIZE from or to int16.
+    Table16(Table16),
     /// A function of two floats.
     BinaryF32(BinaryF32),
     /// A function of two int32 or int64.
@@ -393,8 +395,8 @@ impl Context<'_> {
             (Op::TopK, _) => row::top_k(self, place),
             (Op::OneHot { axis }, _) => row::one_hot(self, *axis),
             (Op::Quantize, DType::F32) => quantize::quantize(self).map(Kernel::Quantize),
-            (Op::Quantize, DType::I8 | DType::U8) => quantize::requantize(self).map(Kernel::Table),
-            (Op::Dequantize, DType::I8 | DType::U8) => {
+            (Op::Quantize, DType::I8 | DType::U8 | DType::I16) => quantize::requantize(self),
+            (Op::Dequantize, DType::I8 | DType::U8 | DType::I16) => {
                 quantize::dequantize(self).map(Kernel::Dequantize)
             }
             (Op::Rfft2d, DType::F32) => rfft::prepare(self).map(Kernel::Rfft),

@@ -1,17 +1,20 @@
-//! QUANTIZE and DEQUANTIZE: every 8-bit mapping is a table, so that no device does float arithmetic on integers.
+//! QUANTIZE and DEQUANTIZE: every mapping of 8 or 16 bits is a table, so that no device does float arithmetic on
+//! integers.
 
-use super::Context;
+use super::{Context, Kernel};
 use crate::graph::Error;
 use crate::num::affine::quantize as quantize_value;
 use crate::num::{Affine, DType};
 
-/// Float to 8 bits.
+/// Float to 8 or 16 bits.
 #[derive(Debug)]
 pub struct Quantize {
     /// Parameters of the output.
     pub output: Affine,
     /// Lowest integer of the output's type.
     pub qmin: i32,
+    /// Highest integer of the output's type.
+    pub qmax: i32,
     /// `keys[i]` is the order key (see `order_key`) of the smallest float that quantizes above `qmin + i`.
     ///
     /// A device without exact division finds q as `qmin` plus the number of keys that are ≤ the value's key.
@@ -25,10 +28,17 @@ pub struct Table {
     pub bytes: Vec<u8>,
 }
 
-/// 8 bits to float.
+/// A function of 8 or 16 bits to the other, or from 16 to 16.
+#[derive(Debug)]
+pub struct Table16 {
+    /// The output for each input, by its bits: 256 or 65 536 of them. The lower half is the output where that is 8 bits.
+    pub entries: Vec<u16>,
+}
+
+/// 8 or 16 bits to float.
 #[derive(Debug)]
 pub struct Dequantize {
-    /// The float for each input byte.
+    /// The float for each input, by its bits: 256 or 65 536 of them.
     pub table: Vec<f32>,
 }
 
@@ -55,7 +65,19 @@ fn type_range(c: Context<'_>, dtype: DType) -> Result<(i32, i32), Error> {
     match dtype {
         DType::I8 => Ok((-128, 127)),
         DType::U8 => Ok((0, 255)),
-        other => Err(c.error(format!("{other} is not supported, only int8 and uint8"))),
+        DType::I16 => Ok((-32768, 32767)),
+        other => Err(c.error(format!(
+            "{other} is not supported, only int8, uint8 and int16"
+        ))),
+    }
+}
+
+/// Every integer of a type of 8 or 16 bits, in the order of its bits.
+fn integers(dtype: DType) -> Box<dyn Iterator<Item = i32>> {
+    match dtype {
+        DType::I8 => Box::new((0..=255u8).map(|b| i32::from(b as i8))),
+        DType::I16 => Box::new((0..=65535u16).map(|b| i32::from(b as i16))),
+        _ => Box::new(0..=255),
     }
 }
 
@@ -65,15 +87,16 @@ pub(super) fn quantize(c: Context<'_>) -> Result<Quantize, Error> {
     let (qmin, qmax) = type_range(c, c.tensor(id).dtype)?;
     let output = c.affine(id)?;
     let (lowest, highest) = (order_key(f32::MIN), order_key(f32::MAX));
-    let keys = (0..255)
-        .map(|i| {
-            // The first finite float that quantizes above qmin + i; quantization is monotonic, so bisect on the keys.
-            let above =
-                |key: u32| quantize_value(from_order_key(key), output, qmin, qmax) > qmin + i;
+    // Ascending, so each bisection starts where the one before ended.
+    let mut low = lowest;
+    let keys = (qmin..qmax)
+        .map(|q| {
+            // The first finite float that quantizes above q; quantization is monotonic, so bisect on the keys.
+            let above = |key: u32| quantize_value(from_order_key(key), output, qmin, qmax) > q;
             if !above(highest) {
                 return u32::MAX;
             }
-            let (mut low, mut high) = (lowest, highest);
+            let mut high = highest;
             while low < high {
                 let middle = low + (high - low) / 2;
                 if above(middle) {
@@ -85,56 +108,55 @@ pub(super) fn quantize(c: Context<'_>) -> Result<Quantize, Error> {
             low
         })
         .collect();
-    Ok(Quantize { output, qmin, keys })
+    Ok(Quantize {
+        output,
+        qmin,
+        qmax,
+        keys,
+    })
 }
 
-pub(super) fn requantize(c: Context<'_>) -> Result<Table, Error> {
+/// Between integer types, with the two roundings of LiteRT's `Requantize` (`reference/requantize.h`).
+pub(super) fn requantize(c: Context<'_>) -> Result<Kernel, Error> {
     let (input, output) = (c.input(0)?, c.output(0)?);
     c.expect_shape(output, c.shape(input))?;
-    type_range(c, c.tensor(input).dtype)?;
-    let (qmin, qmax) = type_range(c, c.tensor(output).dtype)?;
+    let types = [input, output].map(|id| c.tensor(id).dtype);
+    type_range(c, types[0])?;
+    let (qmin, qmax) = type_range(c, types[1])?;
     let (from, to) = (c.affine(input)?, c.affine(output)?);
     let multiplier = c.multiplier(f64::from(from.scale) / f64::from(to.scale))?;
-    let signed = c.tensor(input).dtype == DType::I8;
-    let bytes = (0..=255u8)
-        .map(|byte| {
-            let q = if signed {
-                i32::from(byte as i8)
-            } else {
-                i32::from(byte)
-            };
-            let scaled = multiplier
-                .apply(q - from.zero_point)
-                .saturating_add(to.zero_point);
-            scaled.clamp(qmin, qmax) as u8
+    let entries = integers(types[0]).map(|q| {
+        let scaled = multiplier
+            .apply(q - from.zero_point)
+            .saturating_add(to.zero_point);
+        scaled.clamp(qmin, qmax)
+    });
+    Ok(if types.contains(&DType::I16) {
+        Kernel::Table16(Table16 {
+            entries: entries.map(|q| q as u16).collect(),
         })
-        .collect();
-    Ok(Table { bytes })
+    } else {
+        Kernel::Table(Table {
+            bytes: entries.map(|q| q as u8).collect(),
+        })
+    })
 }
 
 pub(super) fn dequantize(c: Context<'_>) -> Result<Dequantize, Error> {
     let (input, output) = (c.input(0)?, c.output(0)?);
     c.expect_dtype(output, DType::F32)?;
     c.expect_shape(output, c.shape(input))?;
-    type_range(c, c.tensor(input).dtype)?;
-    let affine = c.affine(input)?;
-    let signed = c.tensor(input).dtype == DType::I8;
+    let dtype = c.tensor(input).dtype;
+    type_range(c, dtype)?;
     Ok(Dequantize {
-        table: table(affine, signed),
+        table: table(c.affine(input)?, dtype),
     })
 }
 
-/// The real value of each byte.
-pub fn table(affine: Affine, signed: bool) -> Vec<f32> {
-    (0..=255u8)
-        .map(|byte| {
-            let q = if signed {
-                i32::from(byte as i8)
-            } else {
-                i32::from(byte)
-            };
-            (f64::from(affine.scale) * f64::from(q - affine.zero_point)) as f32
-        })
+/// The real value of each integer of a type of 8 or 16 bits.
+pub fn table(affine: Affine, dtype: DType) -> Vec<f32> {
+    integers(dtype)
+        .map(|q| (f64::from(affine.scale) * f64::from(q - affine.zero_point)) as f32)
         .collect()
 }
 

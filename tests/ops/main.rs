@@ -219,7 +219,6 @@ fn judge(op: &str, refused: &[(&str, &str)]) {
 }
 
 const TANH: (&str, &str) = ("act_tanh", "LiteRT takes a fused TANH and ignores it");
-const INT16: (&str, &str) = ("int16", "16-bit activations come with the 16x8 scheme");
 
 const SIGN_BIT: (&str, &str) = ("sign_bit", "no converter writes it for an RNN");
 const STEPS: (&str, &str) = ("is used twice", "several operators on one state");
@@ -249,7 +248,7 @@ ops! {
     conv_2d: [TANH];
     dense_runtime: [];
     depthwise_conv_2d: [TANH];
-    dequantize: [INT16];
+    dequantize: [];
     folded: [];
     fully_connected: [("weight_zp", "weights with a zero point, which no converter writes for int8")];
     gather: [];
@@ -257,7 +256,7 @@ ops! {
     move_: [];
     norm: [("local_response", "an operator of old networks that is not on the list")];
     pool: [];
-    quantize: [INT16];
+    quantize: [];
     random: [];
     reduce: [];
     reshape: [];
