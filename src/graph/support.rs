@@ -100,7 +100,7 @@ pub const SUPPORT: [OpSupport; 111] = [
         "also int32; int8 fails in LiteRT where a divisor rounds to zero",
     ),
     both("ELU", ""),
-    float("EMBEDDING_LOOKUP", ""),
+    both("EMBEDDING_LOOKUP", ""),
     both(
         "EQUAL",
         "also int32 and bool; stays float in quantized models",

@@ -56,6 +56,7 @@ def node(op, kind, inputs, outs, opts=None, note="", out_kinds=None, out_quant=Q
         g, operands, model_inputs, data, text = Graph(), [], [], [], []
         quant = QUANT if kind == "int8" else None
         for item in inputs:
+            item = np.array(item) if isinstance(item, np.generic) else item
             text.append(item.tolist() if isinstance(item, np.ndarray) else item)
             if isinstance(item, np.ndarray):
                 operands.append(g.const(item, quant if item.dtype == np.int8 else None))

@@ -34,7 +34,7 @@ import cases_elementwise
 import cases_folded
 import cases_lstm
 import cases_matmul
-import cases_moves
+import cases_move
 import cases_norm
 import cases_pools
 import cases_random
@@ -46,7 +46,7 @@ import cases_unary
 
 FAMILIES = {}
 for module in (cases_conv, cases_dense, cases_elementwise, cases_shape, cases_quantize, cases_lstm, cases_chain,
-               cases_unary, cases_moves, cases_pools, cases_recurrent,
+               cases_unary, cases_move, cases_pools, cases_recurrent,
                cases_matmul, cases_norm, cases_binary, cases_random, cases_spectrum,
                cases_folded):
     FAMILIES.update(module.FAMILIES)

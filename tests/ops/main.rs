@@ -222,6 +222,14 @@ const TANH: (&str, &str) = ("act_tanh", "LiteRT takes a fused TANH and ignores i
 
 const SIGN_BIT: (&str, &str) = ("sign_bit", "no converter writes it for an RNN");
 const STEPS: (&str, &str) = ("is used twice", "several operators on one state");
+const HYBRID: (&str, &str) = (
+    "lookup_hybrid",
+    "float out of int8 tables comes with dynamic range",
+);
+const TOP_K: [(&str, &str); 2] = [
+    ("topk_v2_int8", "TOPK_V2 stays float"),
+    ("topk_v2_int32", "TOPK_V2 stays float"),
+];
 const STORED: [(&str, &str); 2] = [
     (
         "floor_div_int8",
@@ -251,7 +259,7 @@ ops! {
     dequantize: [];
     folded: [];
     fully_connected: [("weight_zp", "weights with a zero point, which no converter writes for int8")];
-    gather: [];
+    gather: [HYBRID, TOP_K[0], TOP_K[1]];
     mean: [];
     move_: [];
     norm: [("local_response", "an operator of old networks that is not on the list")];
