@@ -1,6 +1,6 @@
 //! `zeropoint calibrate`
 
-use super::target::{DataArguments, DeviceArguments, load};
+use super::target::{DataArguments, DeviceArguments};
 use super::{Failure, output, progress};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(to) = &arguments.output {
         output::check_place(to, &inputs)?;
     }
-    let (_, program) = load(&arguments.model)?;
+    let (_, program) = arguments.data.program(&arguments.model)?;
     zeropoint::quantize::check_float(&program.graph)?;
     let (mut data, feeds) = arguments.data.open(&program.graph)?;
     let upload_bytes = data

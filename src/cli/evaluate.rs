@@ -1,6 +1,6 @@
 //! `zeropoint evaluate`
 
-use super::target::{DataArguments, DeviceArguments, load};
+use super::target::{DataArguments, DeviceArguments};
 use super::{Failure, output, progress};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ fn evaluate(
     names: Option<&[String]>,
     device: &dyn Device,
 ) -> Result<Evaluation, Failure> {
-    let (model, program) = load(path)?;
+    let (model, program) = arguments.data.program(path)?;
     let graph = &program.graph;
     let (mut data, feeds) = arguments.data.open(graph)?;
     let labels = data.labels().cloned().ok_or_else(|| {

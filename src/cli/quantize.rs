@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .unwrap_or_else(|| default_output(&arguments.model));
     output::check_place(&to, &[&arguments.model, &arguments.data.data])?;
     let name = arguments.model.display().to_string();
-    let (float, graph) = simplify::load(model::read(&arguments.model)?, &name)?;
+    let (float, graph) = arguments.data.load(&arguments.model)?;
     quantize::check_float(&graph)?;
     let float = simplify::fuse(float, &graph);
     let graph = graph::load(&float, &name)?;

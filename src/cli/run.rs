@@ -1,6 +1,6 @@
 //! `zeropoint run`
 
-use super::target::{DataArguments, DeviceArguments, load};
+use super::target::{DataArguments, DeviceArguments};
 use super::{Failure, output, progress};
 use clap::Args;
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ struct Report {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     output::check_place(&arguments.output, &[&arguments.model, &arguments.data.data])?;
-    let (_, program) = load(&arguments.model)?;
+    let (_, program) = arguments.data.program(&arguments.model)?;
     let graph = &program.graph;
     let (mut data, feeds) = arguments.data.open(graph)?;
     let device = arguments.device.open()?;

@@ -7,6 +7,7 @@ use zeropoint::cpu::Cpu;
 use zeropoint::gpu::{self, Gpu};
 use zeropoint::graph::Graph;
 use zeropoint::kernel::{self, Device, Feed, Program};
+use zeropoint::num::DType;
 use zeropoint::{data, model, simplify, stream};
 
 /// Which device to run on.
@@ -115,6 +116,34 @@ fn finite(text: &str) -> Result<f32, String> {
 }
 
 impl DataArguments {
+    /// Reads a model, without what is known before it runs. Dynamic dimensions of its inputs are those of the data.
+    pub fn load(&self, path: &Path) -> Result<(model::Model, Graph), Failure> {
+        let model = model::read(path)?;
+        let arrays = match simplify::dynamic_inputs(&model) {
+            Some(names) => {
+                let input = |name| data::InputSpec {
+                    name,
+                    shape: Vec::new(),
+                    dtype: DType::F32,
+                };
+                let inputs: Vec<_> = names.into_iter().map(input).collect();
+                data::sample_shapes(&self.data, &inputs)?
+            }
+            None => Vec::new(),
+        };
+        Ok(simplify::load_for(
+            model,
+            &path.display().to_string(),
+            &arrays,
+        )?)
+    }
+
+    /// As [`DataArguments::load`], prepared for running.
+    pub fn program(&self, path: &Path) -> Result<(model::Model, Program), Failure> {
+        let (model, graph) = self.load(path)?;
+        Ok((model, kernel::prepare(graph)?))
+    }
+
     /// Opens the data set for a graph.
     pub fn open(&self, graph: &Graph) -> Result<(data::DataSet, Vec<Feed>), Failure> {
         let scale_offset = self
@@ -192,11 +221,4 @@ impl DeviceArguments {
             None => Box::new(Cpu::new()),
         })
     }
-}
-
-/// Reads a model, without what is known before it runs, and prepares it for running.
-pub fn load(path: &Path) -> Result<(model::Model, Program), Failure> {
-    let model = model::read(path)?;
-    let (model, graph) = simplify::load(model, &path.display().to_string())?;
-    Ok((model, kernel::prepare(graph)?))
 }

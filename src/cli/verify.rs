@@ -1,6 +1,6 @@
 //! `zeropoint verify`
 
-use super::target::{DataArguments, DeviceArguments, load};
+use super::target::{DataArguments, DeviceArguments};
 use super::{Failure, output, progress};
 use clap::Args;
 use std::path::PathBuf;
@@ -33,8 +33,8 @@ const BATCH_BYTES: usize = 96 << 20;
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (_, float) = load(&arguments.float)?;
-    let (_, quantized) = load(&arguments.quantized)?;
+    let (_, float) = arguments.data.program(&arguments.float)?;
+    let (_, quantized) = arguments.data.program(&arguments.quantized)?;
     check_outputs(&float.graph, &quantized.graph)?;
     check_integer(&quantized)?;
     let (mut data, float_feeds) = arguments.data.open(&float.graph)?;

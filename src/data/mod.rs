@@ -86,14 +86,7 @@ impl DataSet {
                 "the model has no inputs that data could feed".into(),
             ));
         }
-        let (origins, label_origin) = match source::find_arrays(path)? {
-            Arrays::Single(origin) if inputs.len() == 1 => (vec![origin], None),
-            Arrays::Single(origin) => {
-                let problem = "an .npy feeds only one input; save an .npz".into();
-                return Err(mismatch(path, problem, inputs, &[origin]));
-            }
-            Arrays::Named(origins) => match_arrays(path, inputs, &origins)?,
-        };
+        let (origins, label_origin) = find_origins(path, inputs)?;
         let arrays = origins
             .iter()
             .zip(inputs)
@@ -196,6 +189,34 @@ impl DataSet {
         self.next = 0;
         self.failed = false;
         Ok(())
+    }
+}
+
+/// The shape of one sample of the array for each input: what an input with dynamic dimensions is to be.
+///
+/// # Errors
+/// If the file cannot be read, or has no array for an input.
+pub fn sample_shapes(path: &Path, inputs: &[InputSpec]) -> Result<Vec<Vec<usize>>, Error> {
+    let origins = find_origins(path, inputs)?.0;
+    let shape = |origin: &Origin| {
+        let shape = origin.open()?.0.shape;
+        let sizes = shape.iter().skip(1).map(|&d| usize::try_from(d));
+        sizes
+            .collect::<Result<Vec<usize>, _>>()
+            .map_err(|_| origin.error("it has a dimension that is too large"))
+    };
+    origins.iter().map(shape).collect()
+}
+
+/// The array for every input, and the labels.
+fn find_origins(path: &Path, inputs: &[InputSpec]) -> Result<(Vec<Origin>, Option<Origin>), Error> {
+    match source::find_arrays(path)? {
+        Arrays::Single(origin) if inputs.len() == 1 => Ok((vec![origin], None)),
+        Arrays::Single(origin) => {
+            let problem = "an .npy feeds only one input; save an .npz".into();
+            Err(mismatch(path, problem, inputs, &[origin]))
+        }
+        Arrays::Named(origins) => match_arrays(path, inputs, &origins),
     }
 }
 

@@ -380,7 +380,10 @@ fn moved(builtin: B, operator: &Operator) -> Result<Option<Move>, String> {
         }
         B::Split => Move::Split,
         B::SplitV => Move::SplitV,
-        B::Squeeze => Move::Squeeze,
+        B::Squeeze => {
+            let dims = options!(operator, SqueezeOptions).and_then(|o| o.squeeze_dims.clone());
+            Move::Squeeze(dims.unwrap_or_default())
+        }
         B::StridedSlice => {
             let o = options!(operator, StridedSliceOptions).ok_or_else(missing)?;
             Move::StridedSlice(StridedSlice {

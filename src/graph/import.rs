@@ -72,11 +72,24 @@ impl Import<'_> {
                 used[id] = true;
             }
         }
+        let mut written = vec![false; tensors.len()];
+        for &id in nodes.iter().flat_map(|n: &Node| &n.outputs) {
+            written[id] = true;
+        }
         let tensors = tensors
             .iter()
             .enumerate()
             .map(|(i, t)| {
-                if used[i] {
+                if written[i] && self.is_without_data(t) {
+                    // Also one without elements, whose data would be none.
+                    self.tensor(
+                        i,
+                        &model::Tensor {
+                            buffer: 0,
+                            ..t.clone()
+                        },
+                    )
+                } else if used[i] {
                     self.tensor(i, t)
                 } else {
                     Ok(unused(t))
@@ -92,6 +105,12 @@ impl Import<'_> {
         };
         self.check_order(&graph)?;
         Ok(graph)
+    }
+
+    fn is_without_data(&self, t: &model::Tensor) -> bool {
+        let buffers = self.model.buffers.as_deref().unwrap_or_default();
+        let buffer = buffers.get(t.buffer as usize);
+        buffer.is_some_and(|b| b.data.as_ref().is_none_or(Vec::is_empty))
     }
 
     /// Every value must exist before it is read, and be written once.

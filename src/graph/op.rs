@@ -232,7 +232,8 @@ pub enum Move {
     SpaceToDepth(i32),
     Split,
     SplitV,
-    Squeeze,
+    /// These dimensions; all of size 1 if there are none.
+    Squeeze(Vec<i32>),
     StridedSlice(StridedSlice),
     Tile,
     Transpose,
@@ -456,7 +457,7 @@ names! { Move:
     ExpandDims => "EXPAND_DIMS", MirrorPad { .. } => "MIRROR_PAD", Pack(_) => "PACK", Pad => "PAD",
     PadV2 => "PADV2", Reshape => "RESHAPE", ReverseV2 => "REVERSE_V2", Slice => "SLICE",
     SpaceToBatchNd => "SPACE_TO_BATCH_ND", SpaceToDepth(_) => "SPACE_TO_DEPTH", Split => "SPLIT",
-    SplitV => "SPLIT_V", Squeeze => "SQUEEZE", StridedSlice(_) => "STRIDED_SLICE", Tile => "TILE",
+    SplitV => "SPLIT_V", Squeeze(_) => "SQUEEZE", StridedSlice(_) => "STRIDED_SLICE", Tile => "TILE",
     Transpose => "TRANSPOSE", Unpack(_) => "UNPACK",
 }
 names! { Static:

@@ -1,13 +1,16 @@
 //! A node under preparation: looking up its tensors, with complaints that name them.
 
 use crate::graph::{Error, Graph, Node, TensorId};
-use crate::num::{Affine, DType, Multiplier};
+use crate::num::{Affine, DType, Multiplier, Values};
+use std::collections::BTreeMap;
 
 /// A node under preparation, with what its family needs to look up or complain.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
     pub graph: &'a Graph,
     pub node: &'a Node,
+    /// Values that were computed when the model was read, beside the graph's constants.
+    pub known: Option<&'a BTreeMap<TensorId, Values>>,
 }
 
 impl<'a> Context<'a> {
@@ -21,6 +24,12 @@ impl<'a> Context<'a> {
 
     pub fn tensor(self, id: TensorId) -> &'a crate::graph::Tensor {
         &self.graph.tensors[id]
+    }
+
+    /// What is known of a tensor before the model runs.
+    pub fn value(self, id: TensorId) -> Option<&'a Values> {
+        let known = self.known.and_then(|known| known.get(&id));
+        known.or(self.tensor(id).constant.as_ref())
     }
 
     pub fn optional_input(self, i: usize) -> Option<TensorId> {

@@ -21,6 +21,7 @@ mod resize;
 mod rfft;
 mod row;
 mod select;
+mod shape;
 mod softmax;
 mod space;
 mod strided_slice;
@@ -52,6 +53,7 @@ pub use resize::{Bilinear, Nearest, ResizeShape, Tap};
 pub use rfft::Rfft;
 pub use row::{Cumsum, Lines, OneHot, TopK};
 pub use select::Select;
+pub use shape::output_shapes;
 pub use softmax::{Softmax, SoftmaxI8};
 pub use take::{MAX_INDICES, Take};
 pub use tolerance::HALVES;
@@ -206,9 +208,14 @@ pub fn prepare(graph: Graph) -> Result<Program, Error> {
         let context = Context {
             graph: &graph,
             node,
+            known: None,
         };
         for place in 0..node.outputs.len() {
             let (inputs, outputs) = context.io(place);
+            // An empty part of a SPLIT_V: there is nothing to compute.
+            if node.outputs.len() > 1 && graph.elements(outputs[0]) == 0 {
+                continue;
+            }
             context.check_values(&inputs, &outputs)?;
             for (kernel, spread) in context.kernels(place)? {
                 let mut step = Step {
@@ -259,7 +266,8 @@ fn between(of: &Tensor, shape: [usize; 4]) -> Tensor {
 
 /// The tensors that a node reads at run time, each once: what it must be fed with to run alone.
 pub fn fed(graph: &Graph, node: &crate::graph::Node) -> Vec<TensorId> {
-    let mut ids = Context { graph, node }.io(0).0;
+    let known = None;
+    let mut ids = Context { graph, node, known }.io(0).0;
     ids.sort_unstable();
     ids.dedup();
     ids
@@ -380,6 +388,12 @@ impl Context<'_> {
             (Op::Softmax { beta }, DType::I8) => softmax::i8(self, *beta).map(Kernel::SoftmaxI8),
             (Op::LogSoftmax, _) => norm::log_softmax(self),
             (Op::L2Normalization, _) => norm::l2(self),
+            (Op::Cast, DType::C64) => {
+                // LiteRT drops the imaginary part.
+                self.expect_dtype(self.output(0)?, DType::F32)?;
+                self.expect_shape(self.output(0)?, self.shape(first))?;
+                Ok(Kernel::Complex(Part::Real))
+            }
             (Op::Cast, _) => {
                 let to = self.tensor(self.output(0)?).dtype;
                 if [dtype, to]
@@ -420,7 +434,7 @@ impl Context<'_> {
         for &id in &self.io(place).0 {
             self.expect_dtype(id, self.tensor(output).dtype)?;
         }
-        if !matches!(motion, Move::Reshape | Move::Squeeze | Move::ExpandDims) {
+        if !matches!(motion, Move::Reshape | Move::Squeeze(_) | Move::ExpandDims) {
             return place::prepare(self, motion, place).map(Kernel::Place);
         }
         if self.graph.elements(input) != self.graph.elements(output) {

@@ -244,7 +244,7 @@ pub(super) fn prepare(c: Context<'_>, motion: &Move, k: usize) -> Result<Place, 
         }
         Move::SpaceToBatchNd => space::batch(c, false, shape, &out)?,
         Move::BatchToSpaceNd => space::batch(c, true, shape, &out)?,
-        Move::Reshape | Move::Squeeze | Move::ExpandDims => {
+        Move::Reshape | Move::Squeeze(_) | Move::ExpandDims => {
             unreachable!("these keep the order of their elements: Kernel::Copy")
         }
     };
@@ -252,7 +252,7 @@ pub(super) fn prepare(c: Context<'_>, motion: &Move, k: usize) -> Result<Place, 
 }
 
 /// First index and length of part `k` of a split dimension.
-fn parts(
+pub(super) fn parts(
     c: Context<'_>,
     motion: &Move,
     axis: usize,
@@ -324,7 +324,7 @@ fn concatenation(
 }
 
 /// `[rank, 2]` counts before and after each dimension.
-fn paddings(c: Context<'_>, rank: usize) -> Result<Vec<[usize; 2]>, Error> {
+pub(super) fn paddings(c: Context<'_>, rank: usize) -> Result<Vec<[usize; 2]>, Error> {
     let values = c.integers(c.input(1)?)?;
     if values.len() != 2 * rank {
         return Err(c.error(format!(
@@ -499,7 +499,7 @@ fn finish(
 impl Context<'_> {
     /// The integers of a constant, int32 or int64.
     pub(super) fn integers(self, id: TensorId) -> Result<Vec<i64>, Error> {
-        match &self.tensor(id).constant {
+        match self.value(id) {
             Some(Values::I32(v)) => Ok(v.iter().map(|&x| x.into()).collect()),
             Some(Values::I64(v)) => Ok(v.clone()),
             Some(other) => Err(self.error(format!(

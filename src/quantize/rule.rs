@@ -132,7 +132,7 @@ pub(super) fn version(op: &Op, rule: Rule) -> i32 {
         Op::Conv2d(_) | Op::DepthwiseConv2d(_) => 3,
         Op::FullyConnected { .. } | Op::BatchMatmul { .. } => 4,
         Op::UnidirectionalSequenceLstm(_) | Op::Quantize => 1,
-        Op::Move(Move::Reshape | Move::Squeeze | Move::ExpandDims | Move::DepthToSpace(_)) => 1,
+        Op::Move(Move::Reshape | Move::Squeeze(_) | Move::ExpandDims | Move::DepthToSpace(_)) => 1,
         Op::Unary(Unary::HardSwish | Unary::ReluN1To1 | Unary::Relu0To1 | Unary::Elu) => 1,
         Op::Unary(Unary::Gelu { .. }) => 2,
         Op::Binary(Binary::Prelu, _) => 1,

@@ -1,7 +1,7 @@
 //! Which operators can be computed now, and what they give: each runs on the CPU's own kernels.
 
 use crate::cpu::Cpu;
-use crate::graph::{Error, Graph, Node, Op, Static, Tensor, TensorId};
+use crate::graph::{Error, Graph, Move, Node, Op, Static, Tensor, TensorId};
 use crate::kernel::{self, Device, Feed, Keep, SessionConfig, Statistics};
 use crate::num::{DType, Values};
 use std::collections::{BTreeMap, HashSet};
@@ -9,10 +9,19 @@ use std::collections::{BTreeMap, HashSet};
 /// Largest constant that is made of smaller ones, in bytes: broadcasting could fill any memory.
 const LARGEST: usize = 16 << 20;
 
-/// The value of every tensor that operators compute from constants.
-pub(super) fn fold(graph: &Graph) -> Result<BTreeMap<TensorId, Values>, Error> {
+/// Gives every tensor the shape that LiteRT gives it, and finds the value of every tensor that operators compute from
+/// constants. Both go hand in hand: a shape may be computed from the shapes before it.
+pub(super) fn fold(graph: &mut Graph) -> Result<BTreeMap<TensorId, Values>, Error> {
     let mut known: BTreeMap<TensorId, Values> = BTreeMap::new();
-    for node in &graph.nodes {
+    for i in 0..graph.nodes.len() {
+        // Where a shape cannot be found the file's stays; if that is wrong, the preparation of the node says why.
+        if let Ok(shapes) = kernel::output_shapes(graph, &graph.nodes[i], &known) {
+            for (place, shape) in shapes.into_iter().enumerate() {
+                let id = graph.nodes[i].outputs[place];
+                graph.tensors[id].shape = shape;
+            }
+        }
+        let (graph, node) = (&*graph, &graph.nodes[i]);
         let value = |id: TensorId| known.get(&id).or(graph.tensors[id].constant.as_ref());
         let inputs: Vec<TensorId> = node.inputs.iter().flatten().copied().collect();
         let by_shape = matches!(
@@ -188,6 +197,19 @@ fn run<'a>(
     node: &Node,
     value: &dyn Fn(TensorId) -> Option<&'a Values>,
 ) -> Result<Vec<Values>, Error> {
+    let is_empty = |id: TensorId| graph.elements(id) == 0;
+    if node.outputs.iter().all(|&id| is_empty(id)) {
+        return Ok(node
+            .outputs
+            .iter()
+            .map(|&id| zeros(&graph.tensors[id]))
+            .collect());
+    }
+    let mut here = node.clone();
+    if matches!(here.op, Op::Move(Move::Concatenation(_))) {
+        // Devices take no empty tensors, and these change nothing.
+        here.inputs.retain(|id| !id.is_some_and(is_empty));
+    }
     let mut alone = Graph {
         file: graph.file.clone(),
         tensors: Vec::new(),
@@ -196,7 +218,7 @@ fn run<'a>(
         outputs: Vec::new(),
     };
     let mut numbers: BTreeMap<TensorId, TensorId> = BTreeMap::new();
-    for &id in node.inputs.iter().flatten().chain(&node.outputs) {
+    for &id in here.inputs.iter().flatten().chain(&here.outputs) {
         numbers.entry(id).or_insert_with(|| {
             alone.tensors.push(Tensor {
                 constant: value(id).cloned(),
@@ -206,15 +228,17 @@ fn run<'a>(
         });
     }
     let here = Node {
-        inputs: node
+        inputs: here
             .inputs
             .iter()
             .map(|id| id.map(|id| numbers[&id]))
             .collect(),
-        outputs: node.outputs.iter().map(|id| numbers[id]).collect(),
-        ..node.clone()
+        outputs: here.outputs.iter().map(|id| numbers[id]).collect(),
+        ..here
     };
-    alone.outputs = here.outputs.clone();
+    let results = here.outputs.clone();
+    alone.outputs = results.clone();
+    alone.outputs.retain(|&id| alone.tensors[id].elements() > 0);
     alone.inputs = kernel::fed(&alone, &here);
     let feeds: Vec<Values> = alone
         .inputs
@@ -222,7 +246,6 @@ fn run<'a>(
         .filter_map(|&id| alone.tensors[id].constant.take())
         .collect();
     alone.nodes.push(here);
-    let outputs = alone.outputs.clone();
     let program = kernel::prepare(alone)?;
     let config = SessionConfig {
         batch: Some(1),
@@ -235,6 +258,12 @@ fn run<'a>(
     let failed = |e: kernel::DeviceError| error(graph, node, e.to_string());
     let mut session = cpu.session(&program, &config).map_err(failed)?;
     session.run(1, &feeds).map_err(failed)?;
-    let results = outputs.iter().map(|&id| session.read(id).map_err(failed));
-    results.collect()
+    let read = |&id: &TensorId| {
+        let tensor = &program.graph.tensors[id];
+        match tensor.elements() {
+            0 => Ok(zeros(tensor)),
+            _ => session.read(id).map_err(failed),
+        }
+    };
+    results.iter().map(read).collect()
 }

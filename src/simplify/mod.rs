@@ -2,6 +2,9 @@
 //! float16 weights behind DEQUANTIZE, sparse weights behind DENSIFY) and operators that nobody reads. [`fuse`] joins
 //! activations with the operators before them.
 //!
+//! Dynamic dimensions become fixed ones: 1, or what the data has ([`load_for`]), and the shapes of all tensors follow
+//! from the inputs.
+//!
 //! The result is a model as the converter could have written it; tensors keep their numbers.
 
 mod fold;
@@ -14,20 +17,89 @@ use crate::model::{Buffer, Model, Tensor};
 use crate::num::Values;
 use std::collections::{BTreeMap, HashSet};
 
-/// The model without what is known before it runs, and its graph.
+/// The model without what is known before it runs, and its graph. Dynamic dimensions of inputs are 1.
 ///
 /// # Errors
 /// If the graph cannot be made, or an operator on constants fails.
 pub fn load(model: Model, file: &str) -> Result<(Model, Graph), Error> {
-    let graph = graph::load(&model, file)?;
-    let folded = fold::fold(&graph)?;
+    load_for(model, file, &[])
+}
+
+/// As [`load`], for arrays of these shapes (of one sample, with or without a leading 1) in the order of the inputs:
+/// dynamic dimensions take theirs.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_for(model: Model, file: &str, arrays: &[Vec<usize>]) -> Result<(Model, Graph), Error> {
+    let mut graph = graph::load(&model, file)?;
+    for (id, array) in graph.inputs.clone().into_iter().zip(arrays) {
+        resize(&model, &mut graph, id, array);
+    }
+    let folded = fold::fold(&mut graph)?;
     let removed = fold::removed(&graph, &folded);
-    if removed.is_empty() {
+    let is_static = |id: usize| {
+        let shape = tensors(&model).get(id).and_then(|t| t.shape.as_deref());
+        let shape = shape.unwrap_or_default().iter();
+        shape
+            .copied()
+            .eq(graph.tensors[id].shape.iter().map(|&d| d as i32))
+    };
+    let settled = graph.nodes.iter().flat_map(|n| &n.outputs);
+    if removed.is_empty() && settled.chain(&graph.inputs).all(|&id| is_static(id)) {
         return Ok((model, graph));
     }
     let model = apply(model, &graph, folded, &removed);
     let graph = graph::load(&model, file)?;
     Ok((model, graph))
+}
+
+fn tensors(model: &Model) -> &[Tensor] {
+    let subgraph = model.subgraphs.as_deref().and_then(|s| s.first());
+    subgraph
+        .and_then(|s| s.tensors.as_deref())
+        .unwrap_or_default()
+}
+
+/// Names of the inputs of a model, if a dimension of any is dynamic.
+pub fn dynamic_inputs(model: &Model) -> Option<Vec<String>> {
+    let subgraph = model.subgraphs.as_deref().and_then(|s| s.first())?;
+    let inputs = subgraph.inputs.iter().flatten();
+    let inputs = inputs.map(|&id| tensors(model).get(usize::try_from(id).ok()?));
+    let inputs: Vec<&Tensor> = inputs.collect::<Option<_>>()?;
+    let names = inputs.iter().map(|t| t.name.clone().unwrap_or_default());
+    inputs
+        .iter()
+        .any(|t| dynamic(t).contains(&true))
+        .then(|| names.collect())
+}
+
+/// Which dimensions of a tensor are dynamic.
+fn dynamic(tensor: &Tensor) -> Vec<bool> {
+    let signature = tensor.shape_signature.as_deref().unwrap_or_default();
+    let shape = tensor.shape.iter().flatten().enumerate();
+    shape
+        .map(|(i, &d)| d < 0 || signature.get(i).is_some_and(|&d| d < 0))
+        .collect()
+}
+
+/// Gives the dynamic dimensions of an input what an array has there. What does not fit is for the reader of the data
+/// to refuse.
+fn resize(model: &Model, graph: &mut Graph, id: TensorId, array: &[usize]) {
+    let Some(tensor) = tensors(model).get(id) else {
+        return;
+    };
+    let dynamic = dynamic(tensor);
+    let shape = &mut graph.tensors[id].shape;
+    let leading = usize::from(array.len() + 1 == shape.len());
+    if array.len() + leading != shape.len() {
+        return;
+    }
+    let sizes = [1].iter().take(leading).chain(array);
+    for ((to, dynamic), &size) in shape.iter_mut().zip(dynamic).zip(sizes) {
+        if dynamic {
+            *to = size;
+        }
+    }
 }
 
 /// Writes the constants into the file's tree and takes the operators out.
@@ -66,14 +138,26 @@ fn apply(
             };
         } else if let Some(value) = folded.get(&id) {
             set_constant(tensor, &graph.tensors[id].shape, value, buffers);
+        } else if tensor.buffer == 0 || buffers.get(tensor.buffer as usize).is_some_and(is_empty) {
+            tensor.shape = Some(dimensions(&graph.tensors[id].shape));
+            // Shapes that were computed hold for these sizes only.
+            tensor.shape_signature = None;
         }
     }
     drop_unused(&mut model);
     model
 }
 
+fn is_empty(buffer: &Buffer) -> bool {
+    buffer.data.as_ref().is_none_or(Vec::is_empty)
+}
+
+fn dimensions(shape: &[usize]) -> Vec<i32> {
+    shape.iter().map(|&d| d as i32).collect()
+}
+
 fn set_constant(tensor: &mut Tensor, shape: &[usize], value: &Values, buffers: &mut Vec<Buffer>) {
-    tensor.shape = Some(shape.iter().map(|&d| d as i32).collect());
+    tensor.shape = Some(dimensions(shape));
     tensor.shape_signature = None;
     tensor.sparsity = None;
     tensor.quantization = None;

@@ -279,6 +279,45 @@ ops! {
     unidirectional_sequence_lstm: [];
 }
 
+/// Shapes in the file do not count: with all of them gone but their ranks, they follow from the inputs.
+#[test]
+fn shapes_follow_from_the_inputs() {
+    let Some((folder, cases)) = cases() else {
+        return;
+    };
+    let mut loaded = 0;
+    for case in cases {
+        let model = model::read(&folder.join(&case.model)).unwrap();
+        let Ok((_, want)) = simplify::load(model.clone(), &case.model) else {
+            continue;
+        };
+        let mut open = model;
+        let subgraph = &mut open.subgraphs.as_mut().unwrap()[0];
+        let computed = subgraph.operators.iter().flatten();
+        // A RESHAPE without an argument has its shape in the file alone.
+        let computed = computed.filter(|o| o.inputs.as_ref().unwrap().len() > 1 || !is_reshape(o));
+        let computed = computed.flat_map(|o| o.outputs.iter().flatten());
+        for &id in computed {
+            let tensor = &mut subgraph.tensors.as_mut().unwrap()[id as usize];
+            tensor.shape.as_mut().unwrap().fill(-1);
+        }
+        let (_, got) = simplify::load(open, &case.model).unwrap();
+        for (got, want) in got.tensors.iter().zip(&want.tensors) {
+            assert_eq!(got.shape, want.shape, "{} ({})", case.case, case.what);
+        }
+        loaded += 1;
+    }
+    assert!(loaded > 2000, "{loaded} models");
+}
+
+fn is_reshape(operator: &model::Operator) -> bool {
+    let options = &operator.builtin_options;
+    matches!(
+        options,
+        None | Some(model::BuiltinOptions::ReshapeOptions(_))
+    )
+}
+
 /// Forms of the LSTM that zeropoint does not have yet must be refused by name, not computed wrongly.
 #[test]
 fn lstm_variants_are_refused() {
