@@ -88,7 +88,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let name = to.display().to_string();
     kernel::prepare(graph::load(&model::parse(&bytes)?, &name)?)?;
     model::write(&to, &quantized)?;
-    let warnings = warnings(&graph, &calibration.ranges);
+    let mut warnings = warnings(&graph, &calibration.ranges);
+    let others = float.subgraphs.iter().flatten().skip(1);
+    warnings.extend(others.zip(1..).map(|(subgraph, i)| {
+        let name = subgraph.name.as_deref().unwrap_or_default();
+        format!("subgraph {i} '{name}' stays as it is; only the first is quantized")
+    }));
     for warning in &warnings {
         output::note(&format!("warning: {warning}"));
     }

@@ -137,7 +137,7 @@ impl<'a> GpuSession<'a> {
         match self.config.keep {
             Keep::Nothing => false,
             Keep::Outputs => self.program.graph.outputs.contains(&id),
-            Keep::All => self.slot(id).is_some(),
+            Keep::All => self.slot(id).is_some() || self.program.graph.outputs.contains(&id),
         }
     }
 }

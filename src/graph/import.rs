@@ -170,7 +170,7 @@ impl Import<'_> {
             }
         }
         for &id in &graph.outputs {
-            if !known[id] || graph.tensors[id].constant.is_some() || graph.tensors[id].variable {
+            if !known[id] || graph.tensors[id].variable {
                 return Err(
                     self.model_error(format!("output {} is not computed", graph.describe(id)))
                 );

@@ -16,22 +16,17 @@ use std::collections::{BTreeMap, HashMap};
 const MIN_RUNTIME_VERSION: &str = "min_runtime_version";
 
 /// The quantized model: `model` changed as `plan` says; `graph` must have been made of `model`, and `plan` of `graph`.
+/// Subgraphs other than the first stay as they are.
 ///
 /// # Errors
-/// If the three do not belong together, or the model has several subgraphs.
+/// If the three do not belong together.
 pub fn apply(model: &Model, graph: &Graph, plan: &Plan) -> Result<Model, Error> {
     let mut result = model.clone();
     let mut subgraphs = result.subgraphs.take().unwrap_or_default();
-    let [subgraph] = subgraphs.as_mut_slice() else {
-        return Err(Error::model(
-            graph,
-            format!(
-                "it has {} subgraphs; only models with one can be quantized",
-                subgraphs.len()
-            ),
-        ));
+    let mut buffers = Buffers::new(&mut result, &subgraphs);
+    let Some((subgraph, others)) = subgraphs.split_first_mut() else {
+        return Err(Error::model(graph, "it has no subgraph"));
     };
-    let mut buffers = Buffers::new(&mut result, subgraph);
     let mut edit = Edit {
         graph,
         plan,
@@ -61,6 +56,13 @@ pub fn apply(model: &Model, graph: &Graph, plan: &Plan) -> Result<Model, Error> 
     };
     let operators = subgraph.operators.take().unwrap_or_default();
     subgraph.operators = Some(edit.operators(operators, &mut codes)?);
+    for operator in others
+        .iter_mut()
+        .flat_map(|s| s.operators.iter_mut().flatten())
+    {
+        let number = codes.renew(operator.opcode_index, 1);
+        operator.opcode_index = number.ok_or_else(|| edit.mismatch())?;
+    }
     subgraph.tensors = Some(edit.tensors);
     result.operator_codes = Some(codes.new);
     raise_runtime_version(&mut result, &mut buffers, plan.min_runtime_version);
@@ -315,10 +317,11 @@ struct Buffers {
 }
 
 impl Buffers {
-    fn new(model: &mut Model, subgraph: &SubGraph) -> Self {
+    fn new(model: &mut Model, subgraphs: &[SubGraph]) -> Self {
         let list = model.buffers.take().unwrap_or_default();
         let mut references = vec![0; list.len()];
-        let tensors = subgraph.tensors.iter().flatten().map(|t| t.buffer);
+        let tensors = subgraphs.iter().flat_map(|s| s.tensors.iter().flatten());
+        let tensors = tensors.map(|t| t.buffer);
         let metadata = model.metadata.iter().flatten().map(|m| m.buffer);
         let old_metadata = model.metadata_buffer.iter().flatten().map(|&b| b as u32);
         for buffer in tensors.chain(metadata).chain(old_metadata) {

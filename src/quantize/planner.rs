@@ -145,6 +145,23 @@ impl<'a> Planner<'a> {
     fn plan(mut self) -> Result<Plan, Error> {
         let graph = self.graph;
         check_float(graph)?;
+        // A constant output is what it was, whatever becomes of it for its readers.
+        for &id in graph
+            .outputs
+            .iter()
+            .filter(|&&id| graph.tensors[id].constant.is_some())
+        {
+            if self.is_float(id) && self.io != Io::Float {
+                return Err(Error::model(
+                    graph,
+                    format!(
+                        "its output {} is a float constant; use --io float",
+                        graph.describe(id)
+                    ),
+                ));
+            }
+            self.float_uses.insert(id);
+        }
         for &id in &graph.inputs {
             // An input that nothing reads as int8 stays what it is, unless the caller wants another type.
             if self.is_float(id) && self.forms.needs_affine(id) {

@@ -60,10 +60,7 @@ pub(super) fn removed(graph: &Graph, folded: &BTreeMap<TensorId, Values>) -> Has
     let mut wanted: HashSet<TensorId> = graph.outputs.iter().copied().collect();
     let mut removed = HashSet::new();
     for (i, node) in graph.nodes.iter().enumerate().rev() {
-        let known = node.outputs.iter().all(|id| {
-            // An output of the model has to be written by something.
-            folded.contains_key(id) && !graph.outputs.contains(id)
-        });
+        let known = node.outputs.iter().all(|id| folded.contains_key(id));
         if known || !node.outputs.iter().any(|id| wanted.contains(id)) {
             removed.insert(i);
         } else {

@@ -1,5 +1,6 @@
 //! Takes out of a model what need not be computed for every sample: operators on constants (the arithmetic of shapes,
-//! float16 weights behind DEQUANTIZE, sparse weights behind DENSIFY) and operators that nobody reads. [`fuse`] joins
+//! float16 weights behind DEQUANTIZE, sparse weights behind DENSIFY), branches that are not taken and operators that
+//! nobody reads. [`fuse`] joins
 //! activations with the operators before them.
 //!
 //! Dynamic dimensions become fixed ones: 1, or what the data has ([`load_for`]), and the shapes of all tensors follow
@@ -7,6 +8,7 @@
 //!
 //! The result is a model as the converter could have written it; tensors keep their numbers.
 
+mod branch;
 mod fold;
 mod fuse;
 
@@ -31,6 +33,7 @@ pub fn load(model: Model, file: &str) -> Result<(Model, Graph), Error> {
 /// # Errors
 /// As [`load`].
 pub fn load_for(model: Model, file: &str, arrays: &[Vec<usize>]) -> Result<(Model, Graph), Error> {
+    let model = branch::take(model, file, arrays)?;
     let mut graph = graph::load(&model, file)?;
     for (id, array) in graph.inputs.clone().into_iter().zip(arrays) {
         resize(&model, &mut graph, id, array);

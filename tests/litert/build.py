@@ -69,11 +69,18 @@ class AlignedBuffer(s.BufferT):
 
 
 class Graph:
-    """One subgraph in the making. Every method returns the index of the tensor it added."""
+    """One subgraph in the making. Every method returns the index of the tensor it added.
 
-    def __init__(self):
-        self.tensors, self.operators, self.codes = [], [], []
-        self.buffers = [AlignedBuffer()]
+    A branch of another graph (`main`) shares its buffers and operator codes; `number` is its subgraph.
+    """
+
+    def __init__(self, main=None):
+        self.tensors, self.operators, self.branches = [], [], []
+        self.codes = main.codes if main else []
+        self.buffers = main.buffers if main else [AlignedBuffer()]
+        if main:
+            main.branches.append(self)
+            self.number = len(main.branches)
 
     def add(self, shape, dtype, quant=None, name=None, variable=False):
         """Add an activation (or, with `variable`, a state tensor) without data."""
@@ -114,14 +121,19 @@ class Graph:
         self.operators.append(o)
         return outputs[0]
 
+    def subgraph(self, name, inputs, outputs):
+        """The schema's form of it, kept for `finish` in a branch."""
+        self.packed = s.SubGraphT()
+        self.packed.name, self.packed.tensors, self.packed.operators = name, self.tensors, self.operators
+        self.packed.inputs, self.packed.outputs = list(inputs), list(outputs)
+        return self.packed
+
     def finish(self, inputs, outputs):
         """Pack the model."""
-        sub = s.SubGraphT()
-        sub.name, sub.tensors, sub.operators = "main", self.tensors, self.operators
-        sub.inputs, sub.outputs = list(inputs), list(outputs)
+        sub = self.subgraph("main", inputs, outputs)
         model = s.ModelT()
         model.version, model.description = 3, "zeropoint test case"
-        model.subgraphs, model.buffers = [sub], self.buffers
+        model.subgraphs, model.buffers = [sub] + [b.packed for b in self.branches], self.buffers
         model.operatorCodes = []
         for builtin, version in self.codes:
             code = s.OperatorCodeT()

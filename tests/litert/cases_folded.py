@@ -12,6 +12,7 @@ from build import Graph, float_samples, options
 
 build.TYPES.setdefault(np.dtype(np.float16), s.TensorType.FLOAT16)
 build.TYPES.setdefault(np.dtype(np.int64), s.TensorType.INT64)
+build.TYPES.setdefault(np.dtype(np.bool_), s.TensorType.BOOL)
 
 
 def ints(*values):
@@ -99,6 +100,43 @@ def masked(rng):
     return dict(what="SELECT_V2 of -3e38", kind="float", model=g.finish([x], [y]), inputs=[data])
 
 
+def branch(rng, condition):
+    """IF whose condition is a constant, or computed from a shape; one branch passes its argument on."""
+    g = Graph()
+    x = g.add((2, 4), np.float32)
+    hidden = add(g, "TANH", 1, [x], (2, 4), np.float32)
+    if condition == "shape":
+        shape = add(g, "SHAPE", 1, [x], (2,), np.int32, options("ShapeOptions", outType=s.TensorType.INT32))
+        rows = add(g, "GATHER", 1, [shape, g.const(np.array(0, np.int32))], (), np.int32, options("GatherOptions", axis=0))
+        test = add(g, "GREATER", 1, [rows, g.const(np.array(1, np.int32))], (), np.bool_, options("GreaterOptions"))
+    else:
+        test = g.const(np.array(condition))
+    taken, passed = Graph(g), Graph(g)
+    a = taken.add((2, 4), np.float32)
+    w = taken.const(rng.normal(0, 1, (4, 4)).astype(np.float32))
+    product = add(taken, "FULLY_CONNECTED", 1, [a, w, -1], (2, 4), np.float32, options("FullyConnectedOptions"))
+    fixed = taken.const(rng.normal(0, 1, (2, 4)).astype(np.float32))
+    taken.subgraph("then", [a], [product, fixed])
+    b = passed.add((2, 4), np.float32)
+    passed.subgraph("else", [b], [b, add(passed, "EXP", 1, [b], (2, 4), np.float32, options("ExpOptions"))])
+    results = [g.add((2, 4), np.float32) for _ in range(2)]
+    g.op("IF", 1, [test, hidden], results, options("IfOptions", thenSubgraphIndex=taken.number,
+                                                   elseSubgraphIndex=passed.number))
+    y = add(g, "ADD", 1, results, (2, 4), np.float32, options("AddOptions"))
+    return dict(what=f"IF by {condition}", kind="float", model=g.finish([x], [y]), inputs=[float_samples(rng, (2, 4))])
+
+
+def constant_output(rng):
+    """Outputs that are constants, in the file and computed from a shape, one of them read as well."""
+    g = Graph()
+    x = g.add((2, 4), np.float32)
+    table = g.const(rng.normal(0, 1, (2, 4)).astype(np.float32))
+    shape = add(g, "SHAPE", 1, [x], (2,), np.int32, options("ShapeOptions", outType=s.TensorType.INT32))
+    y = add(g, "ADD", 1, [x, table], (2, 4), np.float32, options("AddOptions"))
+    return dict(what="constants as outputs", kind="float", model=g.finish([x], [y, table, shape, x]),
+                inputs=[float_samples(rng, (2, 4))])
+
+
 def compressed(lists):
     """A level that visits the indices of each list."""
     level = s.DimensionMetadataT()
@@ -182,6 +220,9 @@ def grid(scale):
         for block in (1, 4):
             yield f"sparse_{np.dtype(dtype)}_{block}", partial(sparse, dtype=dtype, block=block)
     yield "sparse_filter", sparse_filter
+    for condition in (True, False, "shape"):
+        yield f"branch_{condition}".lower(), partial(branch, condition=condition)
+    yield "constant_output", constant_output
 
 
 FAMILIES = {"folded": grid}
