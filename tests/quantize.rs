@@ -390,13 +390,26 @@ fn a_plan_for_another_model_is_refused() {
     let model = layer(&[1.0; 4], &[1.0; 2]);
     let float = graph::load(&model, "m.tflite").unwrap();
     quantize::apply(&model, &float, &plan).unwrap_err();
+}
 
-    let mut twice = crossing();
+/// Another subgraph shares weights and operator codes with the first, and stays float.
+#[test]
+fn other_subgraphs_stay() {
+    let mut twice = layer(&[1.0; 4], &[1.0; 2]);
     let subgraphs = twice.subgraphs.as_mut().unwrap();
     subgraphs.push(subgraphs[0].clone());
-    let float = graph::load(&twice, "m.tflite").unwrap();
-    let error = quantize::apply(&twice, &float, &plan).unwrap_err();
-    assert!(error.to_string().contains("2 subgraphs"), "{error}");
+    let (_, quantized, _) = quantize(&twice, Io::Float);
+    let (old, new) = (twice.subgraphs.unwrap(), quantized.subgraphs.unwrap());
+    assert_ne!(old[0].tensors, new[0].tensors);
+    assert_eq!(old[1].tensors, new[1].tensors);
+    let operator = &new[1].operators.as_ref().unwrap()[0];
+    let codes = quantized.operator_codes.unwrap();
+    let code = &codes[operator.opcode_index as usize];
+    assert_eq!(zeropoint::model::builtin_code(code), 9);
+    let buffer = new[1].tensors.as_ref().unwrap()[2].buffer as usize;
+    let data = |buffers: &[zeropoint::model::Buffer]| buffers[buffer].data.clone();
+    let (old, new) = (twice.buffers.unwrap(), quantized.buffers.unwrap());
+    assert_eq!(data(&old), data(&new));
 }
 
 #[test]

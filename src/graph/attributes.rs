@@ -438,7 +438,9 @@ mod tests {
             };
             let name = model::operator_name(&code);
             let listed = SUPPORT.iter().any(|row| row.op == name);
-            assert_eq!(known, listed, "{name} ({builtin:?})");
+            // Another operator has its place before a graph is made of the model.
+            let lowered = builtin == B::AddN;
+            assert_eq!(known || lowered, listed, "{name} ({builtin:?})");
         }
     }
 }

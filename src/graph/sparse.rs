@@ -138,8 +138,9 @@ impl Layout {
                     .zip(segments.get(position.saturating_add(1)))
                     .filter(|(from, to)| from <= to && **to <= indices.len())
                     .ok_or("the segments of its sparsity are out of order")?;
-                for at in *range.0..*range.1 {
-                    index[level] = indices[at];
+                let (from, to) = (*range.0, *range.1);
+                for (at, &i) in (from..to).zip(&indices[from..to]) {
+                    index[level] = i;
                     self.walk(level + 1, at, index, visit)?;
                 }
             }

@@ -62,9 +62,10 @@ const fn folded(op: &'static str, limits: &'static str) -> OpSupport {
 }
 
 /// The operators, by name.
-pub const SUPPORT: [OpSupport; 111] = [
+pub const SUPPORT: [OpSupport; 112] = [
     both("ABS", ""),
     both("ADD", "also int32; broadcasting over up to six dimensions"),
+    folded("ADD_N", "becomes ADDs"),
     both("ARG_MAX", "constant axis; int32 or int64 result"),
     both("ARG_MIN", "constant axis; int32 or int64 result"),
     both("AVERAGE_POOL_2D", ""),
@@ -169,7 +170,7 @@ pub const SUPPORT: [OpSupport; 111] = [
     both("RELU6", ""),
     both("RELU_0_TO_1", ""),
     both("RELU_N1_TO_1", ""),
-    both("RESHAPE", "to the shape in the file"),
+    both("RESHAPE", "shape known beforehand"),
     both("RESIZE_BILINEAR", "constant size"),
     both("RESIZE_NEAREST_NEIGHBOR", "constant size"),
     both("REVERSE_V2", "constant axes"),
@@ -196,7 +197,7 @@ pub const SUPPORT: [OpSupport; 111] = [
     float("SUM", "also int32; LiteRT's kernels disagree on int8"),
     both(
         "SVDF",
-        "state is zero at the start of every sample; quantized models keep it float",
+        "constant weights; int8 with the activation RELU; state is zero at the start of every sample",
     ),
     both("TANH", ""),
     both("TILE", "constant multiples"),

@@ -57,6 +57,11 @@ pub fn symmetric_8bit(largest: f32) -> f32 {
     (largest / 127.0) as f32
 }
 
+/// The scale that takes the largest magnitude to `steps`; that of nothing is as small as weights' ([`symmetric_8bit`]).
+pub fn symmetric(largest: f32, steps: f32) -> f32 {
+    largest.max(5e-7) / steps
+}
+
 /// Symmetric quantization of one weight: round half away from zero, clamped to `[−127, 127]`.
 ///
 /// `inverse` is 1 / scale in single precision: the converter multiplies where a division would sometimes round

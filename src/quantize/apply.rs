@@ -268,6 +268,12 @@ fn integers(constant: &ConstantPlan, values: &[f32], step: usize) -> Values {
             }
             each(&|k, x| quantize_weight(x, inverses[channel(k)]))
         }
+        Role::Time => Values::I16(
+            values
+                .iter()
+                .map(|&x| (x * (1.0 / scales[0])).round().clamp(-512.0, 511.0) as i16)
+                .collect(),
+        ),
         Role::Bias => Values::I32(
             values
                 .iter()

@@ -118,6 +118,8 @@ pub struct ConstantPlan {
 pub enum Role {
     /// int8, symmetric.
     Weight,
+    /// int16 of ten bits, symmetric: the time filters of an SVDF.
+    Time,
     /// int32.
     Bias,
     /// int8, like an activation.
@@ -217,6 +219,7 @@ impl Role {
     pub fn dtype(self) -> DType {
         match self {
             Role::Weight | Role::Operand => DType::I8,
+            Role::Time => DType::I16,
             Role::Bias => DType::I32,
         }
     }
@@ -292,6 +295,7 @@ impl Role {
     fn name(self) -> &'static str {
         match self {
             Role::Weight => "weight",
+            Role::Time => "time filter",
             Role::Bias => "bias",
             Role::Operand => "operand",
         }

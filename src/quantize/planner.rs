@@ -1,5 +1,7 @@
 //! Makes the [`Plan`]: one walk over the operators in execution order.
 
+mod recurrent;
+
 use super::Error;
 use super::added::{intermediates, is_float};
 use super::forms::Forms;
@@ -9,8 +11,8 @@ use super::plan::{
 use super::rule::{Rule, operands, rule, version};
 use super::scales::{bias_scales_for, least_input_scale, least_scale, not_negative, widened};
 use super::shared::shared;
-use crate::graph::{Graph, Node, Op, TensorId, Unary, lstm_inputs};
-use crate::num::affine::{activation_8bit, power_of_two_16bit, symmetric_8bit};
+use crate::graph::{Graph, Node, Op, TensorId, Unary};
+use crate::num::affine::{activation_8bit, symmetric_8bit};
 use crate::num::{Affine, DType, Range, Values};
 use std::collections::{HashMap, HashSet};
 
@@ -241,6 +243,7 @@ impl<'a> Planner<'a> {
                 self.computed(node, 0.0)
             }
             Rule::Lstm => self.lstm(i, node),
+            Rule::Svdf => self.svdf(i, node),
             Rule::Fixed(affine) => {
                 let input = self.operand(i, node, 0)?;
                 let least = least_input_scale(&node.op);
@@ -315,53 +318,6 @@ impl<'a> Planner<'a> {
             let at = Place::Input(Use { node, input });
             self.moved.push(Moved { at, tensor: form });
         }
-    }
-
-    fn lstm(&mut self, i: usize, node: &Node) -> Result<(), Error> {
-        let graph = self.graph;
-        let error = |what: String| Error::node(graph, node, what);
-        if let Some((k, what)) = lstm_inputs::UNSUPPORTED
-            .into_iter()
-            .find(|&(k, _)| node.inputs.get(k).copied().flatten().is_some())
-        {
-            return Err(error(format!("{what} (input {k}) is not supported yet")));
-        }
-        let input = self.operand(i, node, 0)?;
-        for (weight, bias) in lstm_inputs::INPUT_WEIGHTS
-            .into_iter()
-            .zip(lstm_inputs::BIAS)
-        {
-            self.weight(i, node, weight, None, Some((bias, input)))?;
-        }
-        for weight in lstm_inputs::RECURRENT_WEIGHTS {
-            self.weight(i, node, weight, None, None)?;
-        }
-        let output = self.output(node)?;
-        let hidden = self.measured(output)?;
-        let (state, cell) = (
-            self.input(node, lstm_inputs::OUTPUT_STATE)?,
-            self.input(node, lstm_inputs::CELL_STATE)?,
-        );
-        for id in [state, cell] {
-            if !graph.tensors[id].variable {
-                let what = format!("its state {} is not a variable tensor", graph.describe(id));
-                return Err(error(what));
-            }
-        }
-        self.decide(state, DType::I8, hidden, Why::StateOf(output));
-        let (scale, why) = match self.known {
-            Known::Ranges(_) => {
-                let Range { min, max } = self.range(cell)?;
-                (power_of_two_16bit(min, max), Why::Range { min, max })
-            }
-            Known::Parameters(_) => (self.given(cell)?.scale, Why::Given),
-        };
-        let affine = Affine {
-            scale,
-            zero_point: 0,
-        };
-        self.decide(cell, DType::I16, affine, why);
-        Ok(())
     }
 
     /// Symmetric weights and, given its number and the scale of the products' other factor, the bias.

@@ -1,6 +1,6 @@
 //! What each operator asks of the parameters of its tensors, as data.
 
-use crate::graph::{Binary, Graph, Move, Node, Op, Pool, Reduce, Unary};
+use crate::graph::{Activation, Binary, Graph, Move, Node, Op, Pool, Reduce, Unary};
 use crate::num::{Affine, DType};
 
 /// How an operator is quantized.
@@ -21,6 +21,8 @@ pub(super) enum Rule {
     },
     /// A whole LSTM layer.
     Lstm,
+    /// An SVDF layer.
+    Svdf,
     /// The specification fixes the output's parameters.
     Fixed(Affine),
     /// Outputs have the parameters of the input at this place.
@@ -62,6 +64,11 @@ pub(super) fn rule(graph: &Graph, node: &Node) -> Rule {
         Op::DepthwiseConv2d(_) => weighted([0, 1, 2], 3),
         Op::TransposeConv(_) => weighted([2, 1, 3], 0),
         Op::UnidirectionalSequenceLstm(_) => Rule::Lstm,
+        // LiteRT's int8 kernel demands this activation.
+        Op::Svdf {
+            activation: Activation::Relu,
+            ..
+        } if is_constant(1) && is_constant(2) => Rule::Svdf,
         Op::BatchMatmul { .. } | Op::Arg { .. } => Rule::Free,
         Op::Unary(Unary::Logistic) => fixed(1.0 / 256.0, -128),
         Op::Unary(Unary::Tanh) => fixed(1.0 / 128.0, 0),
@@ -108,7 +115,7 @@ pub(super) fn operands(node: &Node, rule: Rule) -> Vec<usize> {
     match rule {
         Rule::Untouched => Vec::new(),
         Rule::Weighted { at, .. } => vec![at[0]],
-        Rule::Lstm | Rule::Fixed(_) => vec![0],
+        Rule::Lstm | Rule::Svdf | Rule::Fixed(_) => vec![0],
         Rule::Inherit(place) => match node.op {
             Op::Move(Move::PadV2) => vec![place, 2],
             _ => vec![place],
@@ -129,7 +136,7 @@ pub(super) fn version(op: &Op, rule: Rule) -> i32 {
         return 1;
     }
     match op {
-        Op::Conv2d(_) | Op::DepthwiseConv2d(_) => 3,
+        Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::Svdf { .. } => 3,
         Op::FullyConnected { .. } | Op::BatchMatmul { .. } => 4,
         Op::UnidirectionalSequenceLstm(_) | Op::Quantize => 1,
         Op::Move(Move::Reshape | Move::Squeeze(_) | Move::ExpandDims | Move::DepthToSpace(_)) => 1,

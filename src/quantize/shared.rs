@@ -54,7 +54,9 @@ pub(super) fn shared(graph: &Graph, rules: &[Rule]) -> Vec<Option<TensorId>> {
                         shared[id] = Some(target);
                         break;
                     }
-                    Rule::Fixed(_) | Rule::Lstm | Rule::Float | Rule::Untouched => break,
+                    Rule::Fixed(_) | Rule::Lstm | Rule::Svdf | Rule::Float | Rule::Untouched => {
+                        break;
+                    }
                 }
             }
         }

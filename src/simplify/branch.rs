@@ -88,7 +88,7 @@ fn condition(
     subgraph.outputs = Some(vec![id]);
     let mut graph = graph::load(&before, file)?;
     for (input, array) in graph.inputs.clone().into_iter().zip(arrays) {
-        resize(&before, &mut graph, input, array);
+        resize(&before, &mut graph, input, array)?;
     }
     let known = fold::fold(&mut graph)?;
     let id = graph.outputs[0];
@@ -148,10 +148,11 @@ fn insert(model: &mut Model, at: usize, condition: bool) -> Option<()> {
         });
     }
     places.insert(-1, -1);
-    let renumber = |ids: &mut Option<Vec<i32>>| {
-        let ids = ids.iter_mut().flatten();
-        ids.map(|id| Some(*id = *places.get(id)?))
-            .collect::<Option<()>>()
+    let renumber = |ids: &mut Option<Vec<i32>>| -> Option<()> {
+        for id in ids.iter_mut().flatten() {
+            *id = *places.get(id)?;
+        }
+        Some(())
     };
     let mut added = inner;
     for operator in &mut added {

@@ -3,7 +3,7 @@
 //! nobody reads. [`fuse`] joins
 //! activations with the operators before them.
 //!
-//! Dynamic dimensions become fixed ones: 1, or what the data has ([`load_for`]), and the shapes of all tensors follow
+//! ADD_N becomes ADDs. Dynamic dimensions become fixed ones: 1, or what the data has ([`load_for`]), and the shapes of all tensors follow
 //! from the inputs.
 //!
 //! The result is a model as the converter could have written it; tensors keep their numbers.
@@ -11,6 +11,7 @@
 mod branch;
 mod fold;
 mod fuse;
+mod lower;
 
 pub use fuse::fuse;
 
@@ -33,10 +34,10 @@ pub fn load(model: Model, file: &str) -> Result<(Model, Graph), Error> {
 /// # Errors
 /// As [`load`].
 pub fn load_for(model: Model, file: &str, arrays: &[Vec<usize>]) -> Result<(Model, Graph), Error> {
-    let model = branch::take(model, file, arrays)?;
+    let model = branch::take(lower::lower(model), file, arrays)?;
     let mut graph = graph::load(&model, file)?;
     for (id, array) in graph.inputs.clone().into_iter().zip(arrays) {
-        resize(&model, &mut graph, id, array);
+        resize(&model, &mut graph, id, array)?;
     }
     let folded = fold::fold(&mut graph)?;
     let removed = fold::removed(&graph, &folded);
@@ -87,15 +88,15 @@ fn dynamic(tensor: &Tensor) -> Vec<bool> {
 
 /// Gives the dynamic dimensions of an input what an array has there. What does not fit is for the reader of the data
 /// to refuse.
-fn resize(model: &Model, graph: &mut Graph, id: TensorId, array: &[usize]) {
+fn resize(model: &Model, graph: &mut Graph, id: TensorId, array: &[usize]) -> Result<(), Error> {
     let Some(tensor) = tensors(model).get(id) else {
-        return;
+        return Ok(());
     };
     let dynamic = dynamic(tensor);
     let shape = &mut graph.tensors[id].shape;
     let leading = usize::from(array.len() + 1 == shape.len());
     if array.len() + leading != shape.len() {
-        return;
+        return Ok(());
     }
     let sizes = [1].iter().take(leading).chain(array);
     for ((to, dynamic), &size) in shape.iter_mut().zip(dynamic).zip(sizes) {
@@ -103,6 +104,18 @@ fn resize(model: &Model, graph: &mut Graph, id: TensorId, array: &[usize]) {
             *to = size;
         }
     }
+    let elements = shape.iter().filter(|&&d| d > 0);
+    if elements.fold(1usize, |n, &d| n.saturating_mul(d)) < 1 << 31 {
+        return Ok(());
+    }
+    Err(Error::Tensor {
+        file: graph.file.clone(),
+        index: id,
+        name: tensor.name.clone().unwrap_or_default(),
+        what: format!(
+            "with the data it would have the shape {shape:?}, which is 2^31 elements or more"
+        ),
+    })
 }
 
 /// Writes the constants into the file's tree and takes the operators out.

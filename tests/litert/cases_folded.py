@@ -126,6 +126,17 @@ def branch(rng, condition):
     return dict(what=f"IF by {condition}", kind="float", model=g.finish([x], [y]), inputs=[float_samples(rng, (2, 4))])
 
 
+def sum_of_four(rng):
+    """ADD_N of four operands, one of them twice and one constant."""
+    g = Graph()
+    x, y = g.add((1, 5), np.float32), g.add((1, 5), np.float32)
+    table = g.const(rng.normal(0, 1, (1, 5)).astype(np.float32))
+    total = add(g, "ADD_N", 1, [x, y, table, x], (1, 5), np.float32, options("AddNOptions"))
+    z = add(g, "TANH", 1, [total], (1, 5), np.float32)
+    return dict(what="ADD_N", kind="float", model=g.finish([x, y], [z]),
+                inputs=[float_samples(rng, (1, 5)), float_samples(rng, (1, 5))])
+
+
 def constant_output(rng):
     """Outputs that are constants, in the file and computed from a shape, one of them read as well."""
     g = Graph()
@@ -223,6 +234,7 @@ def grid(scale):
     for condition in (True, False, "shape"):
         yield f"branch_{condition}".lower(), partial(branch, condition=condition)
     yield "constant_output", constant_output
+    yield "sum_of_four", sum_of_four
 
 
 FAMILIES = {"folded": grid}
