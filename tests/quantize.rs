@@ -123,7 +123,7 @@ fn quantize(model: &Model, io: Io) -> (Plan, Model, Graph) {
     (plan, quantized, graph)
 }
 
-fn names(graph: &Graph) -> Vec<&'static str> {
+fn names(graph: &Graph) -> Vec<&str> {
     graph.nodes.iter().map(|n| n.op.name()).collect()
 }
 

@@ -76,12 +76,13 @@ fn evaluate(
             arguments.data.data.display()
         ))
     })?;
-    let &scores = graph.outputs.get(arguments.scores).ok_or_else(|| {
+    let results = graph.results();
+    let &scores = results.get(arguments.scores).ok_or_else(|| {
         Failure::Input(format!(
             "{}: no output {}, the model has {}",
             path.display(),
             arguments.scores,
-            graph.outputs.len()
+            results.len()
         ))
     })?;
     let classes = graph.elements(scores);

@@ -65,8 +65,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut tensors = if arguments.all_tensors {
         program.values()
     } else {
-        graph.outputs.clone()
+        Vec::new()
     };
+    let results = graph.results();
+    tensors.extend(&results);
     tensors.sort_unstable();
     tensors.dedup();
     let bar = progress::bar("run", data.len());
@@ -75,7 +77,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         for &id in &tensors {
             let shape = &graph.tensors[id].shape;
             let value = session.read(id)?;
-            if arguments.all_tensors {
+            if arguments.all_tensors && graph.is_activation(id) {
+                writer.append(&format!("tensor_{id}"), shape, &value)?;
+            }
+            if !graph.outputs.contains(&id) && !arguments.all_tensors {
                 writer.append(&format!("tensor_{id}"), shape, &value)?;
             }
             for (i, _) in graph

@@ -131,11 +131,11 @@ impl DataArguments {
             }
             None => Vec::new(),
         };
-        Ok(simplify::load_for(
-            model,
-            &path.display().to_string(),
-            &arrays,
-        )?)
+        let (model, graph) = simplify::load_for(model, &path.display().to_string(), &arrays)?;
+        for note in graph.opaque_notes() {
+            output::note(&note);
+        }
+        Ok((model, graph))
     }
 
     /// As [`DataArguments::load`], prepared for running.

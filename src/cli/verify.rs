@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .collect();
     let mut outputs: Vec<Distance> = float
         .graph
-        .outputs
+        .results()
         .iter()
         .map(|_| Distance::new())
         .collect();
@@ -102,7 +102,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     bar.finish_and_clear();
     let outputs = quantized
         .graph
-        .outputs
+        .results()
         .iter()
         .zip(outputs)
         .map(|(&id, distance)| {
@@ -162,6 +162,7 @@ fn compare(
     first: usize,
 ) -> Result<(), Failure> {
     let graph = &quantized.graph;
+    let (float_ids, ids) = (float.graph.results(), graph.results());
     // Read once a run, though a tensor may be several outputs.
     let mut results: Vec<(TensorId, Values)> = Vec::new();
     let mut references: Vec<(TensorId, Values)> = Vec::new();
@@ -171,12 +172,15 @@ fn compare(
         tensor
             .equality
             .add(x.bytes(), y.bytes(), tensor.dtype.size(), elements, first);
-        if graph.outputs.contains(&tensor.tensor) {
+        if ids.contains(&tensor.tensor) {
             results.push((tensor.tensor, x));
         }
     }
+    for &id in ids.iter().filter(|&&id| !graph.is_activation(id)) {
+        results.push((id, a.read(id)?));
+    }
     for (i, distance) in outputs.iter_mut().enumerate() {
-        let (from, to) = (float.graph.outputs[i], graph.outputs[i]);
+        let (from, to) = (float_ids[i], ids[i]);
         if !references.iter().any(|(id, _)| *id == from) {
             references.push((from, reference.read(from)?));
         }
@@ -205,7 +209,7 @@ fn real(graph: &Graph, id: TensorId, values: &Values) -> Vec<f32> {
 /// The quantized model must be one of the float model's.
 fn check_outputs(float: &Graph, quantized: &Graph) -> Result<(), Failure> {
     let shapes = |g: &Graph| -> Vec<Vec<usize>> {
-        g.outputs
+        g.results()
             .iter()
             .map(|&id| g.tensors[id].shape.clone())
             .collect()

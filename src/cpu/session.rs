@@ -66,8 +66,8 @@ impl<'a> CpuSession<'a> {
         let mut kept = vec![false; graph.tensors.len()];
         let keep = match config.keep {
             Keep::Nothing => Vec::new(),
-            Keep::Outputs => graph.outputs.clone(),
-            Keep::All => program.values(),
+            Keep::Outputs => graph.results(),
+            Keep::All => [program.values(), graph.outputs.clone()].concat(),
         };
         keep.into_iter().for_each(|id| kept[id] = true);
         let mut last_use = vec![0; graph.tensors.len()];

@@ -119,7 +119,7 @@ fn lives(program: &Program, stages: &[Vec<Launch>], keep: Keep) -> Vec<Option<Li
     }
     let kept: Vec<TensorId> = match keep {
         Keep::Nothing => Vec::new(),
-        Keep::Outputs => graph.outputs.clone(),
+        Keep::Outputs => graph.results(),
         Keep::All => program.values(),
     };
     for id in kept.into_iter().filter(|&id| graph.is_activation(id)) {

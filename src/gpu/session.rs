@@ -136,7 +136,7 @@ impl<'a> GpuSession<'a> {
     fn is_kept(&self, id: TensorId) -> bool {
         match self.config.keep {
             Keep::Nothing => false,
-            Keep::Outputs => self.program.graph.outputs.contains(&id),
+            Keep::Outputs => self.program.graph.results().contains(&id),
             Keep::All => self.slot(id).is_some() || self.program.graph.outputs.contains(&id),
         }
     }

@@ -1,11 +1,24 @@
 //! From the tree of a file to a checked graph. Everything later rooms rely on is checked here.
 
-use super::{Error, Graph, Move, Node, Op, Quantization, Tensor, attributes, sparse};
+use super::{Error, Graph, Move, Node, Op, Quantization, Tensor, TensorId, attributes, sparse};
 use crate::model::{self, Model, TensorType};
 use crate::num::{DType, Values};
+use std::collections::HashSet;
 
 /// Most elements one tensor may have in one sample: devices index with 32 bits.
 const MAX_ELEMENTS: usize = 1 << 31;
+
+/// Control flow and resources: what they do is not told by their tensors.
+const CONTROL: [&str; 8] = [
+    "IF",
+    "WHILE",
+    "CALL",
+    "CALL_ONCE",
+    "VAR_HANDLE",
+    "READ_VARIABLE",
+    "ASSIGN_VARIABLE",
+    "HASHTABLE",
+];
 
 /// Makes the graph of the model's first subgraph.
 ///
@@ -57,11 +70,17 @@ impl Import<'_> {
         };
         let inputs = ids(subgraph.inputs.as_deref(), "inputs")?;
         let outputs = ids(subgraph.outputs.as_deref(), "outputs")?;
+        self.check_tail(&nodes, tensors.len())?;
         let mut used = vec![false; tensors.len()];
-        for &id in inputs.iter().chain(&outputs) {
+        for &id in &inputs {
             used[id] = true;
         }
-        for node in &nodes {
+        let opaque = nodes.iter().filter(|n| n.op.is_opaque());
+        let opaque: HashSet<TensorId> = opaque.flat_map(|n| &n.outputs).copied().collect();
+        for &id in outputs.iter().filter(|id| !opaque.contains(id)) {
+            used[id] = true;
+        }
+        for node in nodes.iter().filter(|n| !n.op.is_opaque()) {
             for &id in node
                 .inputs
                 .iter()
@@ -80,7 +99,7 @@ impl Import<'_> {
             .iter()
             .enumerate()
             .map(|(i, t)| {
-                if written[i] && self.is_without_data(t) {
+                if used[i] && written[i] && self.is_without_data(t) {
                     // Also one without elements, whose data would be none.
                     self.tensor(
                         i,
@@ -105,6 +124,33 @@ impl Import<'_> {
         };
         self.check_order(&graph)?;
         Ok(graph)
+    }
+
+    /// Operators that are not computed are welcome where nothing that is computed reads what they write: for instance the
+    /// postprocessing of a detector.
+    fn check_tail(&self, nodes: &[Node], tensors: usize) -> Result<(), Error> {
+        let mut from = vec![None; tensors];
+        for node in nodes {
+            let read = node.inputs.iter().flatten().find_map(|&id| from[id]);
+            let cause: Option<&Node> = node.op.is_opaque().then_some(node);
+            let refused = match (cause, read) {
+                (None, Some(before)) => Some(before),
+                (Some(node), _) if CONTROL.contains(&node.op.name()) => Some(node),
+                _ => None,
+            };
+            if let Some(node) = refused {
+                return Err(Error::UnsupportedOp {
+                    file: self.file.into(),
+                    index: node.index,
+                    subgraph: 0,
+                    name: node.op.name().into(),
+                });
+            }
+            for &id in node.outputs.iter().filter(|_| cause.is_some()) {
+                from[id] = cause;
+            }
+        }
+        Ok(())
     }
 
     fn is_without_data(&self, t: &model::Tensor) -> bool {
@@ -134,7 +180,7 @@ impl Import<'_> {
             }
         }
         let mut states = vec![false; graph.tensors.len()];
-        for node in &graph.nodes {
+        for node in graph.nodes.iter().filter(|n| !n.op.is_opaque()) {
             for (place, id) in node.inputs.iter().enumerate() {
                 let &Some(id) = id else { continue };
                 if !known[id] {
@@ -169,6 +215,10 @@ impl Import<'_> {
                 }
             }
         }
+        let opaque = graph.nodes.iter().filter(|n| n.op.is_opaque());
+        for &id in opaque.flat_map(|n| &n.outputs) {
+            known[id] = true;
+        }
         for &id in &graph.outputs {
             if !known[id] || graph.tensors[id].variable {
                 return Err(
@@ -196,12 +246,7 @@ impl Import<'_> {
         };
         let op = attributes::op(model::builtin_code(code), &name, operator)
             .map_err(&error)?
-            .ok_or_else(|| Error::UnsupportedOp {
-                file: self.file.into(),
-                index: i,
-                subgraph: 0,
-                name: name.clone(),
-            })?;
+            .unwrap_or_else(|| Op::Opaque(name.clone()));
         let out_of_range = |id: i32| error(format!("tensor {id} is not in the subgraph"));
         let required = |list: &Option<Vec<i32>>| {
             list.iter()
@@ -226,7 +271,7 @@ impl Import<'_> {
             op,
             Op::Move(Move::Split | Move::SplitV | Move::Unpack(_)) | Op::TopK
         );
-        if outputs.is_empty() || (outputs.len() != 1 && !several) {
+        if outputs.is_empty() || (outputs.len() != 1 && !several && !op.is_opaque()) {
             return Err(error(format!(
                 "it has {} outputs, expected 1",
                 outputs.len()

@@ -19,6 +19,7 @@ pub use op::{
 pub use support::{Kernels, OpSupport, SUPPORT};
 
 use crate::num::{Affine, DType, Values};
+use std::collections::HashSet;
 
 /// Number of a tensor in its subgraph.
 pub type TensorId = usize;
@@ -34,7 +35,7 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// The model's inputs, in the order of the subgraph.
     pub inputs: Vec<TensorId>,
-    /// The model's outputs, in the order of the subgraph.
+    /// The model's outputs, in the order of the subgraph; also those of [`Op::Opaque`], which have no value.
     pub outputs: Vec<TensorId>,
 }
 
@@ -90,6 +91,34 @@ impl Graph {
     /// Whether the tensor is computed or fed, and so has a value for each sample.
     pub fn is_activation(&self, id: TensorId) -> bool {
         self.tensors[id].constant.is_none()
+    }
+
+    /// What a run is for: the outputs that are computed, then what the operators read that are not.
+    pub fn results(&self) -> Vec<TensorId> {
+        let opaque = || self.nodes.iter().filter(|n| n.op.is_opaque());
+        let out_of_reach: HashSet<TensorId> = opaque().flat_map(|n| &n.outputs).copied().collect();
+        let computed = self.nodes.iter().filter(|n| !n.op.is_opaque());
+        let computed: HashSet<TensorId> = computed.flat_map(|n| &n.outputs).copied().collect();
+        let mut results = self.outputs.clone();
+        results.retain(|id| !out_of_reach.contains(id));
+        for &id in opaque().flat_map(|n| n.inputs.iter().flatten()) {
+            if computed.contains(&id) && !results.contains(&id) {
+                results.push(id);
+            }
+        }
+        results
+    }
+
+    /// What is not computed, and what there is instead, for a user.
+    pub fn opaque_notes(&self) -> impl Iterator<Item = String> + '_ {
+        let opaque = self.nodes.iter().filter(|n| n.op.is_opaque());
+        opaque.map(|node| {
+            format!(
+                "{}: {} stays as it is, in float, and is not computed here; its inputs take the place of its outputs",
+                self.file,
+                node.describe()
+            )
+        })
     }
 
     /// `tensor 40 'conv2d/Relu'`, for messages.

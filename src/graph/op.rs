@@ -114,6 +114,8 @@ pub enum Op {
     Quantize,
     /// Integer to float.
     Dequantize,
+    /// One that zeropoint does not compute, by its name: it stays as it is, at the end of the model.
+    Opaque(String),
 }
 
 /// Functions of one element.
@@ -356,8 +358,13 @@ impl Activation {
 }
 
 impl Op {
+    /// Whether it stays as it is and is not computed.
+    pub fn is_opaque(&self) -> bool {
+        matches!(self, Op::Opaque(_))
+    }
+
     /// The name in the TFLite schema.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Op::Conv2d(_) => "CONV_2D",
             Op::DepthwiseConv2d(_) => "DEPTHWISE_CONV_2D",
@@ -400,6 +407,7 @@ impl Op {
             Op::Static(fixed) => fixed.name(),
             Op::Quantize => "QUANTIZE",
             Op::Dequantize => "DEQUANTIZE",
+            Op::Opaque(name) => name,
         }
     }
 }

@@ -204,7 +204,8 @@ pub fn prepare(graph: Graph) -> Result<Program, Error> {
     }
     let given = graph.tensors.len();
     let mut added = Vec::new();
-    for (i, node) in graph.nodes.iter().enumerate() {
+    let computed = graph.nodes.iter().enumerate();
+    for (i, node) in computed.filter(|(_, n)| !n.op.is_opaque()) {
         let context = Context {
             graph: &graph,
             node,

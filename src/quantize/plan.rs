@@ -195,12 +195,12 @@ pub struct Intermediates {
 }
 
 /// An operator of the quantized model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct OperatorPlan {
     /// Index in the file.
     pub index: usize,
     /// Name.
-    pub name: &'static str,
+    pub name: String,
     /// Whether it stays float although it has float tensors.
     pub float: bool,
     /// Least version of the operator that has the int8 kernel.

@@ -54,7 +54,7 @@ pub fn check_float(graph: &Graph) -> Result<(), Error> {
         file: graph.file.clone(),
         found,
     };
-    for node in &graph.nodes {
+    for node in graph.nodes.iter().filter(|n| !n.op.is_opaque()) {
         if matches!(node.op, Op::Quantize | Op::Dequantize) {
             return Err(found(format!("it has a {}", node.describe())));
         }
@@ -147,6 +147,12 @@ impl<'a> Planner<'a> {
     fn plan(mut self) -> Result<Plan, Error> {
         let graph = self.graph;
         check_float(graph)?;
+        if let Some(node) = graph.nodes.iter().find(|n| n.op.is_opaque())
+            && self.io != Io::Float
+        {
+            let what = "its outputs stay float; use --io float";
+            return Err(Error::node(graph, node, what));
+        }
         // A constant output is what it was, whatever becomes of it for its readers.
         for &id in graph
             .outputs
@@ -205,7 +211,7 @@ impl<'a> Planner<'a> {
             operators: operators
                 .map(|(node, &rule)| OperatorPlan {
                     index: node.index,
-                    name: node.op.name(),
+                    name: node.op.name().to_owned(),
                     float: rule == Rule::Float,
                     version: version(&node.op, rule),
                 })

@@ -100,6 +100,7 @@ pub(super) fn rule(graph: &Graph, node: &Node) -> Rule {
         | Op::Rfft2d
         | Op::Complex(_)
         | Op::Static(_)
+        | Op::Opaque(_)
         | Op::Quantize
         | Op::Dequantize => Rule::Float,
     }

@@ -8,12 +8,17 @@ use std::collections::{BTreeMap, HashSet};
 
 /// Largest constant that is made of smaller ones, in bytes: broadcasting could fill any memory.
 const LARGEST: usize = 16 << 20;
+/// The same where devices can compute it for every sample, which keeps the written model small.
+const LARGEST_IF_COMPUTABLE: usize = 64 << 10;
 
 /// Gives every tensor the shape that LiteRT gives it, and finds the value of every tensor that operators compute from
 /// constants. Both go hand in hand: a shape may be computed from the shapes before it.
 pub(super) fn fold(graph: &mut Graph) -> Result<BTreeMap<TensorId, Values>, Error> {
     let mut known: BTreeMap<TensorId, Values> = BTreeMap::new();
     for i in 0..graph.nodes.len() {
+        if graph.nodes[i].op.is_opaque() {
+            continue;
+        }
         // Where a shape cannot be found the file's stays; if that is wrong, the preparation of the node says why.
         if let Ok(shapes) = kernel::output_shapes(graph, &graph.nodes[i], &known) {
             for (place, shape) in shapes.into_iter().enumerate() {
@@ -40,7 +45,13 @@ pub(super) fn fold(graph: &mut Graph) -> Result<BTreeMap<TensorId, Values>, Erro
                 })
                 .sum()
         };
-        if bytes(&node.outputs) > LARGEST.max(4 * bytes(&inputs)) {
+        let computable = matches!(node.op, Op::Binary(..) | Op::Move(_) | Op::Select { .. });
+        let largest = if computable {
+            LARGEST_IF_COMPUTABLE
+        } else {
+            LARGEST
+        };
+        if bytes(&node.outputs) > largest.max(4 * bytes(&inputs)) {
             continue;
         }
         let results = match &node.op {
@@ -61,7 +72,8 @@ pub(super) fn removed(graph: &Graph, folded: &BTreeMap<TensorId, Values>) -> Has
     let mut removed = HashSet::new();
     for (i, node) in graph.nodes.iter().enumerate().rev() {
         let known = node.outputs.iter().all(|id| folded.contains_key(id));
-        if known || !node.outputs.iter().any(|id| wanted.contains(id)) {
+        let unread = !node.outputs.iter().any(|id| wanted.contains(id));
+        if (known || unread) && !node.op.is_opaque() {
             removed.insert(i);
         } else {
             wanted.extend(node.inputs.iter().flatten());

@@ -48,13 +48,19 @@ pub fn load_for(model: Model, file: &str, arrays: &[Vec<usize>]) -> Result<(Mode
             .copied()
             .eq(graph.tensors[id].shape.iter().map(|&d| d as i32))
     };
-    let settled = graph.nodes.iter().flat_map(|n| &n.outputs);
-    if removed.is_empty() && settled.chain(&graph.inputs).all(|&id| is_static(id)) {
+    if removed.is_empty() && settled(&graph).all(is_static) {
         return Ok((model, graph));
     }
     let model = apply(model, &graph, folded, &removed);
     let graph = graph::load(&model, file)?;
     Ok((model, graph))
+}
+
+/// Tensors whose shapes follow from the inputs, and these.
+fn settled(graph: &Graph) -> impl Iterator<Item = TensorId> + '_ {
+    let computed = graph.nodes.iter().filter(|n| !n.op.is_opaque());
+    let outputs = computed.flat_map(|n| &n.outputs);
+    outputs.chain(&graph.inputs).copied()
 }
 
 fn tensors(model: &Model) -> &[Tensor] {
@@ -145,6 +151,7 @@ fn apply(
         .filter_map(|&id| usize::try_from(id).ok())
         .collect();
     let buffers = model.buffers.get_or_insert_default();
+    let settled: HashSet<TensorId> = settled(graph).collect();
     for (id, tensor) in subgraph.tensors.iter_mut().flatten().enumerate() {
         if !used.contains(&id) {
             // What only the operators that are gone read: its number stays, and nothing else.
@@ -154,7 +161,7 @@ fn apply(
             };
         } else if let Some(value) = folded.get(&id) {
             set_constant(tensor, &graph.tensors[id].shape, value, buffers);
-        } else if tensor.buffer == 0 || buffers.get(tensor.buffer as usize).is_some_and(is_empty) {
+        } else if settled.contains(&id) {
             tensor.shape = Some(dimensions(&graph.tensors[id].shape));
             // Shapes that were computed hold for these sizes only.
             tensor.shape_signature = None;
@@ -162,10 +169,6 @@ fn apply(
     }
     drop_unused(&mut model);
     model
-}
-
-fn is_empty(buffer: &Buffer) -> bool {
-    buffer.data.as_ref().is_none_or(Vec::is_empty)
 }
 
 fn dimensions(shape: &[usize]) -> Vec<i32> {

@@ -137,6 +137,31 @@ def sum_of_four(rng):
                 inputs=[float_samples(rng, (1, 5)), float_samples(rng, (1, 5))])
 
 
+def tail(rng):
+    """An operator at the end that zeropoint does not compute, beside outputs that it does."""
+    g = Graph()
+    x = g.add((3, 4), np.float32)
+    w = g.const(rng.normal(0, 1, (4, 4)).astype(np.float32))
+    y = add(g, "FULLY_CONNECTED", 1, [x, w, -1], (3, 4), np.float32, options("FullyConnectedOptions"))
+    rows = g.const(np.array([[4], [0], [2]], np.int32))
+    spread = add(g, "SCATTER_ND", 1, [rows, y, g.const(ints(6, 4))], (6, 4), np.float32, options("ScatterNdOptions"))
+    z = add(g, "TANH", 1, [y], (3, 4), np.float32)
+    return dict(what="SCATTER_ND at the end", kind="float", model=g.finish([x], [spread, z]),
+                inputs=[float_samples(rng, (3, 4))])
+
+
+def large_table(rng):
+    """Indices that would be larger than what they are computed of: they stay computed."""
+    g = Graph()
+    x = g.add((400,), np.float32)
+    rows, columns = np.arange(200, dtype=np.int32).reshape(-1, 1), np.arange(150, dtype=np.int32).reshape(1, -1)
+    table = add(g, "ADD", 1, [g.const(rows), g.const(columns)], (200, 150), np.int32, options("AddOptions"))
+    picked = add(g, "GATHER", 1, [x, table], (200, 150), np.float32, options("GatherOptions", axis=0))
+    y = add(g, "REDUCE_MAX", 1, [picked, g.const(ints(1))], (200,), np.float32, options("ReducerOptions"))
+    return dict(what="GATHER by computed indices", kind="float", model=g.finish([x], [y]),
+                inputs=[float_samples(rng, (400,))])
+
+
 def constant_output(rng):
     """Outputs that are constants, in the file and computed from a shape, one of them read as well."""
     g = Graph()
@@ -235,6 +260,8 @@ def grid(scale):
         yield f"branch_{condition}".lower(), partial(branch, condition=condition)
     yield "constant_output", constant_output
     yield "sum_of_four", sum_of_four
+    yield "large_table", large_table
+    yield "tail", tail
 
 
 FAMILIES = {"folded": grid}

@@ -188,6 +188,8 @@ fn judge(op: &str, refused: &[(&str, &str)]) {
         let program = program.and_then(|(_, graph)| kernel::prepare(graph));
         let by_design = refused.iter().find(|(part, _)| case.case.contains(part));
         match (program, by_design) {
+            // An operator that is not computed, and nothing else.
+            (Ok(program), Some(_)) if program.steps.is_empty() => {}
             (Ok(_), Some((part, _))) => failures.push(format!(
                 "{}: runs, but '{part}' should be refused",
                 case.case
