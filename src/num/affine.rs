@@ -25,7 +25,21 @@ pub fn activation_8bit(min: f32, max: f32, qmin: i32) -> Affine {
         low -= NARROWEST;
         high += NARROWEST;
     }
-    let (low, high) = (low as f32, high as f32);
+    spread(low as f32, high as f32, qmin)
+}
+
+/// Scale and zero point of an int8 constant whose values lie in `[min, max]`: a narrow range is widened less than that of
+/// an activation (the converter's `ExpandVerySmallRange`), so that a small number keeps its accuracy.
+pub fn constant_8bit(min: f32, max: f32) -> Affine {
+    let (mut low, mut high) = (f64::from(min).min(0.0), f64::from(max).max(0.0));
+    if high - low <= NARROWEST {
+        low = low.min(-NARROWEST / 2.0);
+        high = high.max(NARROWEST / 2.0);
+    }
+    spread(low as f32, high as f32, -128)
+}
+
+fn spread(low: f32, high: f32, qmin: i32) -> Affine {
     let scale = (high - low) / 255.0;
     if !scale.is_finite() || scale < f32::MIN_POSITIVE {
         // A range wider than f32, or one that collapsed: the first is refused by calibration, the second carries nothing.
@@ -114,6 +128,19 @@ mod tests {
         let p = activation_8bit(0.0, 0.0, -128);
         assert!(p.scale > 0.0);
         assert_eq!(activation_8bit(f32::MIN, f32::MAX, -128).scale, 1.0);
+    }
+
+    /// Constants and what the converter wrote for them.
+    #[test]
+    fn constants_have_the_converters_parameters() {
+        for (value, scale, zero_point) in [
+            (1e-6f32, 5.882_353_3e-9, -43),
+            (0.25, 0.000_980_392_2, -128),
+            (8.0, 0.031_372_55, -128),
+        ] {
+            let affine = constant_8bit(value, value);
+            assert_eq!((affine.scale, affine.zero_point), (scale, zero_point));
+        }
     }
 
     /// Values of a model and what the converter wrote for them; each differs when divided by the scale.

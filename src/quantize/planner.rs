@@ -12,7 +12,7 @@ use super::rule::{Rule, operands, rule, version};
 use super::scales::{bias_scales_for, least_input_scale, least_scale, not_negative, widened};
 use super::shared::shared;
 use crate::graph::{Graph, Node, Op, TensorId, Unary};
-use crate::num::affine::{activation_8bit, symmetric_8bit};
+use crate::num::affine::{activation_8bit, constant_8bit, symmetric_8bit};
 use crate::num::{Affine, DType, Range, Values};
 use std::collections::{HashMap, HashSet};
 
@@ -394,7 +394,10 @@ impl<'a> Planner<'a> {
                 let range = values
                     .iter()
                     .fold(Range::EMPTY, |r, &x| r.merge(Range { min: x, max: x }));
-                self.activation(id, range)?
+                if !(range.max - range.min).is_finite() {
+                    return Err(self.bad_range(id, range));
+                }
+                constant_8bit(range.min, range.max)
             }
             None => match self.affine[id] {
                 Some(affine) => affine,
