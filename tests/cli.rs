@@ -377,21 +377,9 @@ fn unsuitable_models_are_refused_early() {
     let missing = folder.path("none.npz");
     // Refused for what it is, before the data is even looked for.
     cpu(&["quantize", &int8, "--data", &missing]).refused(2, &["q.tflite", "quantized already"]);
-    let mut model = model::read(Path::new(&float)).unwrap();
-    let codes = model.operator_codes.as_mut().unwrap();
-    let softmax = BuiltinOperator::Softmax as i32;
-    let code = codes
-        .iter_mut()
-        .find(|c| model::builtin_code(c) == softmax)
-        .unwrap();
-    code.deprecated_builtin_code = BuiltinOperator::Unique as i8;
-    code.builtin_code = BuiltinOperator::Unique as i32;
-    let operators = model.subgraphs.as_ref().unwrap()[0].operators.as_ref();
-    let index = operators.unwrap().len() - 1;
-    let strange = folder.path("strange.tflite");
-    model::write(Path::new(&strange), &model).unwrap();
-    let place = format!("operator {index} of subgraph 0 is UNIQUE");
-    cpu(&["quantize", &strange, "--data", &calib]).refused(2, &["strange.tflite", &place]);
+    let strange = unique(&folder, BuiltinOperator::Conv2d);
+    let place = "operator 0 of subgraph 0 is UNIQUE";
+    cpu(&["quantize", &strange, "--data", &calib]).refused(2, &["strange.tflite", place]);
     assert!(zp(&["inspect", &strange]).ok().out.contains("UNIQUE"));
     let broken = folder.path("broken.tflite");
     std::fs::write(&broken, &std::fs::read(&float).unwrap()[..1000]).unwrap();
@@ -408,6 +396,55 @@ fn unsuitable_models_are_refused_early() {
     std::fs::write(&names, "one\ntwo\n").unwrap();
     let evaluate = ["evaluate", &float, "--data", &eval, "--limit", "1"];
     cpu(&[&evaluate[..], &["--class-names", &names]].concat()).refused(2, &["has 2 names"]);
+}
+
+/// The example with UNIQUE in place of another operator.
+fn unique(folder: &Folder, instead_of: BuiltinOperator) -> String {
+    let mut model = model::read(Path::new(&har()[0])).unwrap();
+    let codes = model.operator_codes.as_mut().unwrap();
+    let mut codes = codes.iter_mut();
+    let code = codes.find(|c| model::builtin_code(c) == instead_of as i32);
+    let code = code.unwrap();
+    code.deprecated_builtin_code = BuiltinOperator::Unique as i8;
+    code.builtin_code = BuiltinOperator::Unique as i32;
+    let strange = folder.path("strange.tflite");
+    model::write(Path::new(&strange), &model).unwrap();
+    strange
+}
+
+/// What stands at the end and is not computed stays there, and the result is what it reads.
+#[test]
+fn an_unknown_operator_may_be_the_last() {
+    let folder = Folder::new();
+    let [_, calib, eval] = har();
+    let strange = unique(&folder, BuiltinOperator::Softmax);
+    let (int8, out) = (folder.path("q.tflite"), folder.path("out.npz"));
+    let note = "UNIQUE (operator 9) stays as it is";
+    let quantize = ["quantize", &strange, "--data", &calib, "-o", &int8];
+    let limit = ["--limit", "5"];
+    assert!(
+        cpu(&[&quantize[..], &limit].concat())
+            .ok()
+            .err
+            .contains(note)
+    );
+    assert!(zp(&["inspect", &int8]).ok().out.contains("UNIQUE"));
+    let verify = ["verify", &strange, &int8, "--data", &eval];
+    let verified = cpu(&[&verify[..], &limit].concat()).ok();
+    assert!(
+        verified.out.contains("every element is equal"),
+        "{}",
+        verified.out
+    );
+    cpu(&[&["run", &int8, "--data", &eval, "-o", &out], &limit[..]].concat()).ok();
+    let arrays = support::read_npz(Path::new(&out));
+    let names: Vec<&String> = arrays.keys().collect();
+    assert!(
+        names.len() == 1 && names[0].starts_with("tensor_"),
+        "{names:?}"
+    );
+    let only = ["quantize", &strange, "--data", &calib, "--io", "int8"];
+    cpu(&[&only[..], &limit].concat()).refused(2, &["UNIQUE (operator 9)", "--io float"]);
 }
 
 #[test]

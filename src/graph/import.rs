@@ -132,10 +132,11 @@ impl Import<'_> {
         let mut from = vec![None; tensors];
         for node in nodes {
             let read = node.inputs.iter().flatten().find_map(|&id| from[id]);
-            let cause: Option<&Node> = node.op.is_opaque().then_some(node);
+            // The first of several behind each other is the one to name.
+            let cause: Option<&Node> = node.op.is_opaque().then(|| read.unwrap_or(node));
             let refused = match (cause, read) {
                 (None, Some(before)) => Some(before),
-                (Some(node), _) if CONTROL.contains(&node.op.name()) => Some(node),
+                (Some(_), _) if CONTROL.contains(&node.op.name()) => Some(node),
                 _ => None,
             };
             if let Some(node) = refused {
