@@ -23,7 +23,10 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("simplify", &["cpu", "graph", "kernel", "model", "num"]),
     ("quantize", &["graph", "model", "num"]),
     // Result structs, and of the graph only the rows of the support table.
-    ("report", &["evaluate", "graph", "kernel", "model", "num"]),
+    (
+        "report",
+        &["evaluate", "graph", "kernel", "model", "num", "quantize"],
+    ),
 ];
 
 /// Written by planus from the schema.

@@ -9,7 +9,7 @@ use zeropoint::model::{
     Model, Operator, OperatorCode, SubGraph, Tensor, TensorType,
 };
 use zeropoint::num::{Affine, DType, Range, Values};
-use zeropoint::quantize::{self, Error, Io, Plan, Role, Why};
+use zeropoint::quantize::{self, Error, FloatReason, Io, Plan, Role, Why};
 
 const RANGE: Option<Range> = Some(Range {
     min: -2.0,
@@ -380,7 +380,7 @@ fn a_range_beyond_any_scale_leaves_the_operator_float() {
         max: f32::MAX,
     });
     let plan = quantize::plan(&float, &[all, RANGE], Io::Float).unwrap();
-    assert!(plan.operators[0].float);
+    assert_eq!(plan.operators[0].float, Some(FloatReason::BeyondAnyScale));
     assert!(plan.activations.is_empty() && plan.conversions.is_empty());
 }
 

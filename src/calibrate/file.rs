@@ -110,6 +110,31 @@ impl StatisticsFile {
         }
     }
 
+    /// Whether they belong to the model with these bytes.
+    pub fn is_of(&self, bytes: &[u8]) -> bool {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        self.model.bytes == bytes.len() as u64 && self.model.crc32 == crc.sum()
+    }
+
+    /// The range of every tensor of a graph with so many.
+    pub fn ranges(&self, tensors: usize) -> Vec<Option<Range>> {
+        let mut ranges = vec![None; tensors];
+        for t in self.tensors.iter().filter(|t| t.tensor < tensors) {
+            ranges[t.tensor] = Some(Range {
+                min: t.min,
+                max: t.max,
+            });
+        }
+        ranges
+    }
+
+    /// The shape of one sample of a tensor; empty if there is none.
+    pub fn shape(&self, tensor: usize) -> Vec<usize> {
+        let found = self.tensors.iter().find(|t| t.tensor == tensor);
+        found.map(|t| t.shape.clone()).unwrap_or_default()
+    }
+
     /// The file's text.
     pub fn text(&self) -> String {
         // Maps have string keys and floats are finite, so serialisation has nothing to fail at.

@@ -11,6 +11,7 @@ mod output;
 mod progress;
 mod quantize;
 mod run;
+mod selection;
 mod target;
 mod verify;
 

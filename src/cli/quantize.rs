@@ -1,10 +1,12 @@
 //! `zeropoint quantize`
 
-use super::target::{DataArguments, DeviceArguments};
+use super::selection::Selection;
+use super::target::{DataArguments, DeviceArguments, load_for};
 use super::{Failure, output, progress};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use zeropoint::calibrate::StatisticsFile;
 use zeropoint::graph::{Graph, Op, lstm_inputs};
 use zeropoint::kernel::Range;
 use zeropoint::quantize::{self, Io};
@@ -13,23 +15,38 @@ use zeropoint::{calibrate, graph, kernel, model, simplify};
 
 /// Arguments of `zeropoint quantize`.
 #[derive(Args)]
+#[command(after_help = SCHEMES, mut_arg("data", |data| data.required(false)))]
 pub struct Arguments {
     /// Float model
     model: PathBuf,
     #[command(flatten)]
-    data: DataArguments,
-    /// Where to write the int8 model; MODEL_int8.tflite if not given
+    data: Option<DataArguments>,
+    /// Ranges from a file that `zeropoint calibrate -o` wrote for this model, in place of --data
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    calibration: Option<PathBuf>,
+    /// Where to write the quantized model; MODEL_SCHEME.tflite if not given
     #[arg(short, long, value_name = "OUT.tflite")]
     output: Option<PathBuf>,
-    /// Type of the model's inputs and outputs: float keeps them and converts inside the model
+    /// What becomes of the model, see below
     #[arg(
         long,
         value_enum,
-        default_value = "float",
+        default_value = "int8",
+        value_name = "SCHEME",
+        hide_possible_values = true
+    )]
+    scheme: Scheme,
+    /// Type of the model's inputs and outputs: float keeps them and converts inside the model. float if not given, int8
+    /// for int8-only
+    #[arg(
+        long,
+        value_enum,
         value_name = "float|int8|uint8",
         hide_possible_values = true
     )]
-    io: IoChoice,
+    io: Option<IoChoice>,
+    #[command(flatten)]
+    selection: Selection,
     #[command(flatten)]
     device: DeviceArguments,
     /// Print the calibration and the plan for machines
@@ -37,7 +54,27 @@ pub struct Arguments {
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+const SCHEMES: &str = "\
+Schemes:
+  int8         int8 weights and activations; operators that have no int8 kernel stay float. Needs --data or --calibration
+  int8-only    the same, but an operator that would stay float is an error, and no input or output is float
+  float16      weights as float16, computed in float32; needs no data
+  weight-only  weights as int8, computed in float32; needs no data";
+
+/// What becomes of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scheme {
+    /// int8 with float where there is no kernel
+    Int8,
+    /// int8 throughout
+    Int8Only,
+    /// float16 constants
+    Float16,
+    /// int8 weights
+    WeightOnly,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum IoChoice {
     /// float32
     Float,
@@ -47,48 +84,177 @@ enum IoChoice {
     Uint8,
 }
 
+impl Scheme {
+    fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |v| v.get_name().to_owned())
+    }
+}
+
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let io = match arguments.io {
-        IoChoice::Float => Io::Float,
-        IoChoice::Int8 => Io::Int8,
-        IoChoice::Uint8 => Io::Uint8,
+    match arguments.scheme {
+        Scheme::Int8 | Scheme::Int8Only => integer(arguments),
+        Scheme::Float16 | Scheme::WeightOnly => constants(arguments),
+    }
+}
+
+/// The schemes that change constants alone.
+fn constants(arguments: &Arguments) -> Result<(), Failure> {
+    let scheme = arguments.scheme.name();
+    let senseless = [
+        ("--data", arguments.data.is_some()),
+        ("--calibration", arguments.calibration.is_some()),
+        ("--io", arguments.io.is_some()),
+        (
+            "a choice of operators",
+            arguments.selection != Selection::default(),
+        ),
+    ];
+    if let Some((option, _)) = senseless.iter().find(|(_, given)| *given) {
+        return Err(Failure::Input(format!(
+            "--scheme {scheme} changes constants alone: leave out {option}"
+        )));
+    }
+    let to = arguments.output_path(&[])?;
+    let float = model::read(&arguments.model)?;
+    let (quantized, count) = match arguments.scheme {
+        Scheme::Float16 => quantize::float16(&float),
+        _ => quantize::weight_only(&float),
     };
-    let to = arguments
-        .output
-        .clone()
-        .unwrap_or_else(|| default_output(&arguments.model));
-    output::check_place(&to, &[&arguments.model, &arguments.data.data])?;
-    let name = arguments.model.display().to_string();
-    let (float, graph) = arguments.data.load(&arguments.model)?;
+    if count == 0 {
+        return Err(Failure::Input(format!(
+            "{}: it has no float32 constants that --scheme {scheme} would make smaller",
+            arguments.model.display()
+        )));
+    }
+    let sizes = arguments.write(&to, &float, &quantized)?;
+    if arguments.json {
+        return output::print_json(&serde_json::json!({
+            "output": to.display().to_string(),
+            "scheme": scheme,
+            "constants": count,
+            "sizes": sizes,
+        }));
+    }
+    let what = format!("{count} constants as {scheme}");
+    output::print(&report::quantize(&what, &[], &sizes));
+    Ok(())
+}
+
+impl Arguments {
+    fn output_path(&self, inputs: &[&Path]) -> Result<PathBuf, Failure> {
+        let default = || default_output(&self.model, self.scheme);
+        let to = self.output.clone().unwrap_or_else(default);
+        output::check_place(&to, &[&[self.model.as_path()], inputs].concat())?;
+        Ok(to)
+    }
+
+    /// Writes the model, if what is written can be read again.
+    fn write(
+        &self,
+        to: &Path,
+        float: &model::Model,
+        quantized: &model::Model,
+    ) -> Result<[ModelSize; 2], Failure> {
+        let bytes = model::to_bytes(quantized)?;
+        model::parse(&bytes)?;
+        model::write(to, quantized)?;
+        let float_bytes = std::fs::metadata(&self.model).map_or(0, |m| m.len());
+        Ok([
+            ModelSize::new(&self.model.display().to_string(), float, float_bytes),
+            ModelSize::new(&to.display().to_string(), quantized, bytes.len() as u64),
+        ])
+    }
+
+    fn io(&self) -> Result<Io, Failure> {
+        let integer_only = self.scheme == Scheme::Int8Only;
+        match self.io {
+            Some(IoChoice::Float) if integer_only => Err(Failure::Input(
+                "--scheme int8-only leaves no float: --io int8 or uint8".into(),
+            )),
+            Some(IoChoice::Float) => Ok(Io::Float),
+            Some(IoChoice::Uint8) => Ok(Io::Uint8),
+            Some(IoChoice::Int8) => Ok(Io::Int8),
+            None if integer_only => Ok(Io::Int8),
+            None => Ok(Io::Float),
+        }
+    }
+
+    /// The float model without what is known beforehand, and its graph.
+    fn load(&self) -> Result<(model::Model, Graph, Option<StatisticsFile>), Failure> {
+        match (&self.data, &self.calibration) {
+            (Some(data), _) => {
+                let (model, graph) = data.load(&self.model)?;
+                Ok((model, graph, None))
+            }
+            (None, Some(path)) => {
+                let file = statistics(path, &self.model)?;
+                let model = model::read(&self.model)?;
+                let inputs = model.subgraphs.iter().flatten().take(1);
+                let inputs = inputs.flat_map(|s| s.inputs.iter().flatten());
+                let shapes: Vec<_> = inputs.map(|&id| file.shape(id as usize)).collect();
+                let (model, graph) = load_for(model, &self.model, &shapes)?;
+                Ok((model, graph, Some(file)))
+            }
+            (None, None) => Err(Failure::Input(format!(
+                "--scheme {} chooses scales by what the model computes: give --data or --calibration",
+                self.scheme.name()
+            ))),
+        }
+    }
+}
+
+/// Statistics of this very model.
+fn statistics(path: &Path, model: &Path) -> Result<StatisticsFile, Failure> {
+    let failed = |what: String| Failure::Input(format!("{}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
+    let file = StatisticsFile::parse(&text).map_err(|e| failed(e.to_string()))?;
+    let bytes =
+        std::fs::read(model).map_err(|e| Failure::Input(format!("{}: {e}", model.display())))?;
+    if !file.is_of(&bytes) {
+        return Err(failed(format!(
+            "it was made for another model ('{}', {} bytes) than {}",
+            file.model.file,
+            file.model.bytes,
+            model.display()
+        )));
+    }
+    Ok(file)
+}
+
+/// The schemes that compute in integers.
+fn integer(arguments: &Arguments) -> Result<(), Failure> {
+    let io = arguments.io()?;
+    let data = arguments.data.as_ref();
+    let inputs = data.map(|d| d.data.as_path()).into_iter();
+    let inputs: Vec<&Path> = inputs.chain(arguments.calibration.as_deref()).collect();
+    let to = arguments.output_path(&inputs)?;
+    let (float, graph, file) = arguments.load()?;
     quantize::check_float(&graph)?;
     let float = simplify::fuse(float, &graph);
-    let graph = graph::load(&float, &name)?;
+    let graph = graph::load(&float, &graph.file)?;
     let program = kernel::prepare(graph.clone())?;
-    let (mut data, feeds) = arguments.data.open(&graph)?;
-    let device = arguments.device.open()?;
-    let bar = progress::bar("calibrate", data.len());
-    let start = Instant::now();
-    let calibration = calibrate::min_max(
-        device.as_ref(),
-        &program,
-        &mut data,
-        feeds,
-        arguments.device.batch,
-        |n| {
-            bar.set_position(n as u64);
-        },
-    )?;
-    let seconds = start.elapsed().as_secs_f64();
-    bar.finish_and_clear();
-    let plan = quantize::plan(&graph, &calibration.ranges, io)?;
+    let options = quantize::Options {
+        io,
+        float: arguments.selection.float(&graph)?,
+        integer_only: arguments.scheme == Scheme::Int8Only,
+    };
+    quantize::check_options(&graph, &options)?;
+    let seen = match (data, file) {
+        (Some(data), _) => calibrated(arguments, data, &program)?,
+        (None, file) => Seen::of(file, &graph)?,
+    };
+    let plan = quantize::plan_with(&graph, &seen.ranges, &options)?;
     let quantized = quantize::apply(&float, &graph, &plan)?;
-    let bytes = model::to_bytes(&quantized)?;
     // What we write must be what we can run: the file's own bytes go through the whole way once more.
-    let name = to.display().to_string();
-    kernel::prepare(graph::load(&model::parse(&bytes)?, &name)?)?;
-    model::write(&to, &quantized)?;
-    let mut warnings = warnings(&graph, &calibration.ranges);
+    let bytes = model::to_bytes(&quantized)?;
+    kernel::prepare(graph::load(
+        &model::parse(&bytes)?,
+        &to.display().to_string(),
+    )?)?;
+    let sizes = arguments.write(&to, &float, &quantized)?;
+    let mut warnings = warnings(&graph, &seen.ranges);
     let others = float.subgraphs.iter().flatten().skip(1);
     warnings.extend(others.zip(1..).map(|(subgraph, i)| {
         let name = subgraph.name.as_deref().unwrap_or_default();
@@ -97,35 +263,91 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     for warning in &warnings {
         output::note(&format!("warning: {warning}"));
     }
-    let float_bytes = std::fs::metadata(&arguments.model).map_or(0, |m| m.len());
-    let sizes = [
-        ModelSize::new(&arguments.model.display().to_string(), &float, float_bytes),
-        ModelSize::new(&name, &quantized, bytes.len() as u64),
-    ];
     if arguments.json {
         return output::print_json(&serde_json::json!({
-            "output": name,
-            "device": device.name(),
-            "samples": calibration.samples,
-            "seconds": seconds,
-            "ranges": calibration.ranges,
+            "output": to.display().to_string(),
+            "scheme": arguments.scheme.name(),
+            "device": seen.device,
+            "samples": seen.samples,
+            "seconds": seen.seconds,
+            "ranges": seen.ranges,
             "plan": plan,
             "sizes": sizes,
             "warnings": warnings,
         }));
     }
-    output::print(&report::quantize(
-        &device.name(),
-        calibration.samples,
-        seconds,
-        &sizes,
-    ));
+    output::print(&report::quantize(&seen.text(), &plan.operators, &sizes));
     Ok(())
 }
 
-fn default_output(model: &Path) -> PathBuf {
+/// Ranges, and where they come from.
+struct Seen {
+    ranges: Vec<Option<Range>>,
+    samples: u64,
+    seconds: f64,
+    /// The device that gathered them just now; none if they are from a file.
+    device: Option<String>,
+}
+
+impl Seen {
+    fn of(file: Option<StatisticsFile>, graph: &Graph) -> Result<Seen, Failure> {
+        let file = file.ok_or_else(|| Failure::Input("give --data or --calibration".into()))?;
+        Ok(Seen {
+            ranges: file.ranges(graph.tensors.len()),
+            samples: file.samples,
+            seconds: 0.0,
+            device: None,
+        })
+    }
+
+    fn text(&self) -> String {
+        let Seen {
+            samples, seconds, ..
+        } = self;
+        match &self.device {
+            Some(device) => {
+                let rate = *samples as f64 / seconds.max(1e-9);
+                format!(
+                    "calibrated on {samples} samples in {seconds:.2} s ({rate:.0} samples/s) on {device}"
+                )
+            }
+            None => format!("with the ranges of {samples} samples"),
+        }
+    }
+}
+
+fn calibrated(
+    arguments: &Arguments,
+    data: &DataArguments,
+    program: &kernel::Program,
+) -> Result<Seen, Failure> {
+    let (mut set, feeds) = data.open(&program.graph)?;
+    let device = arguments.device.open()?;
+    let bar = progress::bar("calibrate", set.len());
+    let start = Instant::now();
+    let calibration = calibrate::min_max(
+        device.as_ref(),
+        program,
+        &mut set,
+        feeds,
+        arguments.device.batch,
+        |n| {
+            bar.set_position(n as u64);
+        },
+    )?;
+    let seconds = start.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    Ok(Seen {
+        ranges: calibration.ranges,
+        samples: calibration.samples as u64,
+        seconds,
+        device: Some(device.name()),
+    })
+}
+
+fn default_output(model: &Path, scheme: Scheme) -> PathBuf {
     let stem = model.file_stem().unwrap_or_default().to_string_lossy();
-    model.with_file_name(format!("{stem}_int8.tflite"))
+    model.with_file_name(format!("{stem}_{}.tflite", scheme.name().replace('-', "_")))
 }
 
 /// What a user should know about this model although nothing is wrong with it.

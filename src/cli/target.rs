@@ -91,10 +91,10 @@ pub struct DataArguments {
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
     /// Use only the first N samples
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", requires = "data", value_parser = positive)]
     pub limit: Option<usize>,
     /// Integer data u for a float input means u·S + O
-    #[arg(long, value_name = "S", value_parser = finite, allow_negative_numbers = true)]
+    #[arg(long, value_name = "S", requires = "data", value_parser = finite, allow_negative_numbers = true)]
     pub input_scale: Option<f32>,
     /// See --input-scale; 0 if not given
     #[arg(long, value_name = "O", requires = "input_scale", value_parser = finite, allow_negative_numbers = true)]
@@ -131,11 +131,7 @@ impl DataArguments {
             }
             None => Vec::new(),
         };
-        let (model, graph) = simplify::load_for(model, &path.display().to_string(), &arrays)?;
-        for note in graph.opaque_notes() {
-            output::note(&note);
-        }
-        Ok((model, graph))
+        load_for(model, path, &arrays)
     }
 
     /// As [`DataArguments::load`], prepared for running.
@@ -221,4 +217,17 @@ impl DeviceArguments {
             None => Box::new(Cpu::new()),
         })
     }
+}
+
+/// A model without what is known before it runs, for arrays of these shapes; says what is not computed.
+pub fn load_for(
+    model: model::Model,
+    path: &Path,
+    arrays: &[Vec<usize>],
+) -> Result<(model::Model, Graph), Failure> {
+    let (model, graph) = simplify::load_for(model, &path.display().to_string(), arrays)?;
+    for note in graph.opaque_notes() {
+        output::note(&note);
+    }
+    Ok((model, graph))
 }

@@ -307,7 +307,11 @@ fn set_type(tensor: &mut Tensor, dtype: DType) {
     tensor.type_ = code as i8;
 }
 
-fn parameters(scales: Vec<f32>, zero_point: i32, axis: usize) -> Box<QuantizationParameters> {
+pub(super) fn parameters(
+    scales: Vec<f32>,
+    zero_point: i32,
+    axis: usize,
+) -> Box<QuantizationParameters> {
     Box::new(QuantizationParameters {
         zero_point: Some(vec![i64::from(zero_point); scales.len()]),
         scale: Some(scales),
@@ -317,13 +321,13 @@ fn parameters(scales: Vec<f32>, zero_point: i32, axis: usize) -> Box<Quantizatio
 }
 
 /// The model's buffers, and how often each is named.
-struct Buffers {
-    list: Vec<Buffer>,
+pub(super) struct Buffers {
+    pub list: Vec<Buffer>,
     references: Vec<usize>,
 }
 
 impl Buffers {
-    fn new(model: &mut Model, subgraphs: &[SubGraph]) -> Self {
+    pub fn new(model: &mut Model, subgraphs: &[SubGraph]) -> Self {
         let list = model.buffers.take().unwrap_or_default();
         let mut references = vec![0; list.len()];
         let tensors = subgraphs.iter().flat_map(|s| s.tensors.iter().flatten());
@@ -339,7 +343,7 @@ impl Buffers {
     }
 
     /// Puts `data` where only this one reference to `old` sees it.
-    fn replace(&mut self, old: u32, data: Vec<u8>) -> u32 {
+    pub fn replace(&mut self, old: u32, data: Vec<u8>) -> u32 {
         let buffer = Buffer {
             data: Some(data),
             ..Buffer::default()
@@ -405,7 +409,7 @@ impl Codes {
 }
 
 /// Writes the version into the metadata if it is newer than what stands there; a file that says nothing stays so.
-fn raise_runtime_version(model: &mut Model, buffers: &mut Buffers, version: &str) {
+pub(super) fn raise_runtime_version(model: &mut Model, buffers: &mut Buffers, version: &str) {
     let entries = model.metadata.iter_mut().flatten();
     for entry in entries.filter(|m| m.name.as_deref() == Some(MIN_RUNTIME_VERSION)) {
         let old = buffers.list.get(entry.buffer as usize);

@@ -59,6 +59,14 @@ pub enum Error {
         /// What is wrong and what to do.
         what: String,
     },
+    /// Operators that cannot be integer, where all have to be.
+    #[error("{file}: {} cannot be integer:{}", counted(operators.len()), listed(operators))]
+    NotInteger {
+        /// Model file.
+        file: String,
+        /// Each with its reason.
+        operators: Vec<String>,
+    },
     /// Anything about the model as a whole.
     #[error("{file}: {what}")]
     Model {
@@ -67,6 +75,17 @@ pub enum Error {
         /// What is wrong and what to do.
         what: String,
     },
+}
+
+fn counted(n: usize) -> String {
+    match n {
+        1 => "one operator".into(),
+        n => format!("{n} operators"),
+    }
+}
+
+fn listed(operators: &[String]) -> String {
+    operators.iter().map(|o| format!("\n  {o}")).collect()
 }
 
 impl Error {

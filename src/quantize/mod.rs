@@ -22,16 +22,20 @@ mod added;
 mod apply;
 mod error;
 mod forms;
+mod options;
 mod plan;
 mod planner;
 mod rule;
 mod scales;
 mod shared;
+mod weights;
 
 pub use apply::apply;
 pub use error::Error;
+pub use options::{Options, check_float, check_options};
 pub use plan::{
-    ActivationPlan, AddedTensor, ConstantPlan, Conversion, Intermediates, Io, Moved, OperatorPlan,
-    Place, Plan, Role, Use, Why,
+    ActivationPlan, AddedTensor, ConstantPlan, Conversion, FloatReason, Intermediates, Io, Moved,
+    OperatorPlan, Place, Plan, Role, Use, Why,
 };
-pub use planner::{check_float, plan, plan_with_parameters};
+pub use planner::{plan, plan_with, plan_with_parameters};
+pub use weights::{float16, weight_only};

@@ -201,10 +201,55 @@ pub struct OperatorPlan {
     pub index: usize,
     /// Name.
     pub name: String,
-    /// Whether it stays float although it has float tensors.
-    pub float: bool,
+    /// Why it stays float although it has float tensors, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub float: Option<FloatReason>,
     /// Least version of the operator that has the int8 kernel.
     pub version: i32,
+}
+
+/// Why an operator with float tensors stays float.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FloatReason {
+    /// LiteRT has no int8 kernel.
+    NoKernel,
+    /// DIV: a divisor may round to zero.
+    DivisionByZero,
+    /// LiteRT's int8 kernels do not agree, or do not look at scales.
+    UnreliableKernel,
+    /// Comparisons: equal integers may stand for different numbers.
+    Comparison,
+    /// Weights or a bias that are computed.
+    ComputedWeights,
+    /// An SVDF whose activation is not RELU.
+    Activation,
+    /// Values that no scale can hold.
+    BeyondAnyScale,
+    /// The user wants it so.
+    Asked,
+    /// zeropoint does not compute it.
+    Opaque,
+}
+
+impl fmt::Display for FloatReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FloatReason::NoKernel => "LiteRT has no int8 kernel for it",
+            FloatReason::DivisionByZero => {
+                "in int8 a divisor may round to zero, which LiteRT refuses as it runs"
+            }
+            FloatReason::UnreliableKernel => "LiteRT's int8 kernels for it give wrong results",
+            FloatReason::Comparison => "numbers that differ may be equal in int8",
+            FloatReason::ComputedWeights => {
+                "its weights are computed, which its int8 kernel does not allow"
+            }
+            FloatReason::Activation => "its int8 kernel demands the activation RELU",
+            FloatReason::BeyondAnyScale => "its values are too large for any scale",
+            FloatReason::Asked => "as asked",
+            FloatReason::Opaque => "zeropoint does not compute it",
+        })
+    }
 }
 
 impl Plan {
@@ -277,12 +322,13 @@ impl fmt::Display for Plan {
             }
             writeln!(f)?;
         }
-        for operator in self.operators.iter().filter(|o| o.float) {
-            let OperatorPlan { index, name, .. } = operator;
-            writeln!(
-                f,
-                "operator {index} {name}: stays float, as it has no int8 kernel"
-            )?;
+        for OperatorPlan {
+            index, name, float, ..
+        } in &self.operators
+        {
+            if let Some(reason) = float {
+                writeln!(f, "operator {index} {name}: stays float ({reason})")?;
+            }
         }
         for c in &self.conversions {
             writeln!(f, "{}: tensor {} to tensor {}", c.operator, c.from, c.to)?;

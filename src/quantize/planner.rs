@@ -5,8 +5,9 @@ mod recurrent;
 use super::Error;
 use super::added::{intermediates, is_float};
 use super::forms::Forms;
+use super::options::{Options, check_float, check_integer_only};
 use super::plan::{
-    ActivationPlan, ConstantPlan, Io, Moved, OperatorPlan, Place, Plan, Role, Use, Why,
+    ActivationPlan, ConstantPlan, FloatReason, Io, Moved, OperatorPlan, Place, Plan, Role, Use, Why,
 };
 use super::rule::{Rule, operands, rule, version};
 use super::scales::{bias_scales_for, least_input_scale, least_scale, not_negative, widened};
@@ -28,7 +29,19 @@ const MIN_RUNTIME_VERSION: &str = "1.14.0";
 /// If the model is quantized already, a range is missing or senseless, a weight is not finite, or an operator has a
 /// form that has no int8 kernel.
 pub fn plan(graph: &Graph, ranges: &[Option<Range>], io: Io) -> Result<Plan, Error> {
-    Planner::new(graph, Known::Ranges(ranges), io).plan()
+    plan_with(graph, ranges, &Options::new(io))
+}
+
+/// As [`plan`], with more to choose.
+///
+/// # Errors
+/// As [`plan`], and if every operator is to be integer and one cannot be.
+pub fn plan_with(
+    graph: &Graph,
+    ranges: &[Option<Range>],
+    options: &Options,
+) -> Result<Plan, Error> {
+    Planner::new(graph, Known::Ranges(ranges), options).plan()
 }
 
 /// As [`plan`], with the parameters themselves, for instance those another tool chose, in place of ranges.
@@ -42,34 +55,7 @@ pub fn plan_with_parameters(
     parameters: &[Option<Affine>],
     io: Io,
 ) -> Result<Plan, Error> {
-    Planner::new(graph, Known::Parameters(parameters), io).plan()
-}
-
-/// Refuses a model that is quantized already, before any time is spent on calibrating it.
-///
-/// # Errors
-/// If a tensor or operator is quantized; names it.
-pub fn check_float(graph: &Graph) -> Result<(), Error> {
-    let found = |found: String| Error::AlreadyQuantized {
-        file: graph.file.clone(),
-        found,
-    };
-    for node in graph.nodes.iter().filter(|n| !n.op.is_opaque()) {
-        if matches!(node.op, Op::Quantize | Op::Dequantize) {
-            return Err(found(format!("it has a {}", node.describe())));
-        }
-        for &id in node.inputs.iter().flatten().chain(&node.outputs) {
-            let tensor = &graph.tensors[id];
-            let small = matches!(
-                tensor.dtype,
-                DType::I8 | DType::U8 | DType::I16 | DType::F16
-            );
-            if tensor.quantization.is_some() || small {
-                return Err(found(format!("{} is {}", graph.describe(id), tensor.dtype)));
-            }
-        }
-    }
-    Ok(())
+    Planner::new(graph, Known::Parameters(parameters), &Options::new(io)).plan()
 }
 
 #[derive(Clone, Copy)]
@@ -105,7 +91,11 @@ struct Planner<'a> {
     graph: &'a Graph,
     known: Known<'a>,
     io: Io,
+    /// Whether an operator that stays float is an error.
+    integer_only: bool,
     rules: Vec<Rule>,
+    /// Why operators stay float.
+    float: Vec<Option<FloatReason>>,
     forms: Forms<'a>,
     /// Parameters that a tensor takes over from the one it is joined into, and which that is.
     shared: Vec<Option<TensorId>>,
@@ -121,17 +111,24 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(graph: &'a Graph, known: Known<'a>, io: Io) -> Self {
-        let choose = |node: &Node| match rule(graph, node) {
-            Rule::Untouched => Rule::Untouched,
-            _ if beyond_any_scale(graph, known, node) => Rule::Float,
-            rule => rule,
+    fn new(graph: &'a Graph, known: Known<'a>, options: &Options) -> Self {
+        let Options {
+            io, integer_only, ..
+        } = *options;
+        let choose = |(i, node): (usize, &Node)| match options.rule(graph, i) {
+            (rule, None) if rule != Rule::Untouched && beyond_any_scale(graph, known, node) => {
+                (Rule::Float, Some(FloatReason::BeyondAnyScale))
+            }
+            decided => decided,
         };
-        let rules: Vec<Rule> = graph.nodes.iter().map(choose).collect();
+        let nodes = graph.nodes.iter().enumerate();
+        let (rules, float): (Vec<Rule>, Vec<_>) = nodes.map(choose).unzip();
         Planner {
             graph,
             known,
             io,
+            integer_only,
+            float,
             forms: Forms::new(graph, io, &rules),
             shared: shared(graph, &rules),
             rules,
@@ -147,6 +144,7 @@ impl<'a> Planner<'a> {
     fn plan(mut self) -> Result<Plan, Error> {
         let graph = self.graph;
         check_float(graph)?;
+        check_integer_only(graph, &self.float, self.integer_only)?;
         if let Some(node) = graph.nodes.iter().find(|n| n.op.is_opaque())
             && self.io != Io::Float
         {
@@ -199,7 +197,7 @@ impl<'a> Planner<'a> {
             }
         }
         let intermediates = intermediates(graph, &self.affine, added);
-        let operators = graph.nodes.iter().zip(&self.rules);
+        let operators = graph.nodes.iter().zip(&self.rules).zip(self.float);
         Ok(Plan {
             io: self.io,
             activations: self.activations,
@@ -209,10 +207,10 @@ impl<'a> Planner<'a> {
             moved: self.moved,
             intermediates,
             operators: operators
-                .map(|(node, &rule)| OperatorPlan {
+                .map(|((node, &rule), float)| OperatorPlan {
                     index: node.index,
                     name: node.op.name().to_owned(),
-                    float: rule == Rule::Float,
+                    float,
                     version: version(&node.op, rule),
                 })
                 .collect(),

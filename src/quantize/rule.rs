@@ -1,5 +1,6 @@
 //! What each operator asks of the parameters of its tensors, as data.
 
+use super::plan::FloatReason;
 use crate::graph::{Activation, Binary, Graph, Move, Node, Op, Pool, Reduce, Unary};
 use crate::num::{Affine, DType};
 
@@ -103,6 +104,24 @@ pub(super) fn rule(graph: &Graph, node: &Node) -> Rule {
         | Op::Opaque(_)
         | Op::Quantize
         | Op::Dequantize => Rule::Float,
+    }
+}
+
+/// Why [`rule`] leaves a node float.
+pub(super) fn reason(op: &Op) -> FloatReason {
+    match op {
+        Op::Binary(Binary::Div, _) => FloatReason::DivisionByZero,
+        Op::Binary(binary, _) if binary.is_comparison() => FloatReason::Comparison,
+        Op::Reduce(Reduce::Sum)
+        | Op::Unary(Unary::Neg)
+        | Op::Binary(Binary::FloorDiv | Binary::FloorMod, _) => FloatReason::UnreliableKernel,
+        Op::Conv2d(_)
+        | Op::DepthwiseConv2d(_)
+        | Op::TransposeConv(_)
+        | Op::FullyConnected { .. } => FloatReason::ComputedWeights,
+        Op::Svdf { .. } => FloatReason::Activation,
+        Op::Opaque(_) => FloatReason::Opaque,
+        _ => FloatReason::NoKernel,
     }
 }
 

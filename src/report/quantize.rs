@@ -2,6 +2,7 @@
 
 use super::table::{Table, grouped};
 use crate::model::{Model, TensorType};
+use crate::quantize::{FloatReason, OperatorPlan};
 use std::collections::BTreeMap;
 
 /// Size of a model and its tensors by type.
@@ -44,6 +45,32 @@ impl ModelSize {
     }
 }
 
+/// A table of the operators that stay float, by kind and reason.
+fn float(operators: &[OperatorPlan]) -> String {
+    let mut kinds: BTreeMap<(&str, FloatReason), Vec<usize>> = BTreeMap::new();
+    for operator in operators {
+        if let Some(reason) = operator.float {
+            let kind = (operator.name.as_str(), reason);
+            kinds.entry(kind).or_default().push(operator.index);
+        }
+    }
+    if kinds.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&["stays float", ">count", "why", "operators"]);
+    for ((name, reason), places) in kinds {
+        let shown: Vec<String> = places.iter().take(8).map(ToString::to_string).collect();
+        let more = if places.len() > 8 { " …" } else { "" };
+        table.row(vec![
+            name.to_owned(),
+            places.len().to_string(),
+            reason.to_string(),
+            shown.join(" ") + more,
+        ]);
+    }
+    table.text() + "\n"
+}
+
 /// The type's name, also one newer than the schema.
 pub(super) fn type_name(code: i8) -> String {
     TensorType::try_from(code).map_or_else(
@@ -52,12 +79,9 @@ pub(super) fn type_name(code: i8) -> String {
     )
 }
 
-/// The result in a few lines.
-pub fn quantize(device: &str, samples: usize, seconds: f64, sizes: &[ModelSize; 2]) -> String {
-    let rate = samples as f64 / seconds.max(1e-9);
-    let mut text = format!(
-        "calibrated on {samples} samples in {seconds:.2} s ({rate:.0} samples/s) on {device}\n\n"
-    );
+/// The result in a few lines: what was done, what stays float, sizes.
+pub fn quantize(done: &str, operators: &[OperatorPlan], sizes: &[ModelSize; 2]) -> String {
+    let mut text = format!("{done}\n\n{}", float(operators));
     let mut table = Table::new(&["model", ">bytes", "tensors"]);
     for size in sizes {
         table.row(vec![size.file.clone(), grouped(size.bytes), size.types()]);

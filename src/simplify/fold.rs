@@ -59,6 +59,9 @@ pub(super) fn fold(graph: &mut Graph) -> Result<BTreeMap<TensorId, Values>, Erro
             Op::Dequantize if graph.tensors[inputs[0]].dtype == DType::F16 => {
                 vec![halves(value(inputs[0]))]
             }
+            Op::Dequantize if has_channels(&graph.tensors[inputs[0]]) => {
+                vec![reals(&graph.tensors[inputs[0]], value(inputs[0]))]
+            }
             _ => run(graph, node, &value)?,
         };
         known.extend(node.outputs.iter().copied().zip(results));
@@ -101,6 +104,29 @@ fn halves(value: Option<&Values>) -> Values {
             .map(|&b| half::f16::from_bits(b).to_f32())
             .collect(),
     )
+}
+
+/// Whether it is int8 with a scale for each channel, which no kernel takes at run time.
+fn has_channels(tensor: &Tensor) -> bool {
+    let q = tensor.quantization.as_ref();
+    tensor.dtype == DType::I8
+        && q.is_some_and(|q| {
+            q.scales.len() > 1 && tensor.shape.get(q.axis) == Some(&q.scales.len())
+        })
+}
+
+/// int8 with a scale for each channel as the numbers it stands for.
+fn reals(tensor: &Tensor, value: Option<&Values>) -> Values {
+    let (Some(Values::I8(values)), Some(q)) = (value, &tensor.quantization) else {
+        return Values::F32(Vec::new());
+    };
+    let behind: usize = tensor.shape.iter().skip(q.axis + 1).product();
+    let channel = |k: usize| k / behind.max(1) % q.scales.len();
+    let real = |(k, &x): (usize, &i8)| {
+        let steps = f64::from(i32::from(x) - q.zero_points[channel(k)]);
+        (f64::from(q.scales[channel(k)]) * steps) as f32
+    };
+    Values::F32(values.iter().enumerate().map(real).collect())
 }
 
 /// Operators that have no kernel.
