@@ -123,10 +123,10 @@ fn constants(arguments: &Arguments) -> Result<(), Failure> {
         _ => quantize::weight_only(&float),
     };
     if count == 0 {
-        return Err(Failure::Input(format!(
-            "{}: it has no float32 constants that --scheme {scheme} would make smaller",
+        output::note(&format!(
+            "warning: {} has no constants that --scheme {scheme} would make smaller; it is written as it is",
             arguments.model.display()
-        )));
+        ));
     }
     let sizes = arguments.write(&to, &float, &quantized)?;
     if arguments.json {

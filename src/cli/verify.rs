@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (_, float) = arguments.data.program(&arguments.float)?;
     let (_, quantized) = arguments.data.program(&arguments.quantized)?;
     check_outputs(&float.graph, &quantized.graph)?;
-    check_integer(&quantized)?;
+    note_float(&quantized);
     let (mut data, float_feeds) = arguments.data.open(&float.graph)?;
     let (_, feeds) = arguments.data.open(&quantized.graph)?;
     // With a GPU it is judged by the CPU's fast kernels, which tests hold to the definition; without one these are
@@ -225,14 +225,14 @@ fn check_outputs(float: &Graph, quantized: &Graph) -> Result<(), Failure> {
 }
 
 /// Only integers are promised to be equal: a float model has nothing to compare bit for bit.
-fn check_integer(quantized: &Program) -> Result<(), Failure> {
+fn note_float(quantized: &Program) {
     let graph = &quantized.graph;
     let is_integer = |&id: &TensorId| matches!(graph.tensors[id].dtype, DType::I8 | DType::I16);
     if quantized.values().iter().any(is_integer) {
-        return Ok(());
+        return;
     }
-    Err(Failure::Input(format!(
-        "{} has no int8 tensor that is computed, and devices differ in the last bits of floats; verify takes quantized models",
+    output::note(&format!(
+        "note: {} computes no integers; devices differ in the last bits of floats, so only the distance to the float model counts",
         graph.file
-    )))
+    ));
 }

@@ -4,7 +4,8 @@
 //! - [`float16`]: every float32 constant that float16 can hold.
 //! - [`weight_only`]: weights as symmetric int8, with a scale for each output channel where an operator has those.
 //!
-//! Tensors keep their numbers: what was a constant is written by its DEQUANTIZE. All subgraphs are changed.
+//! Tensors keep their numbers: what was a constant is written by its DEQUANTIZE. All subgraphs are changed. A constant
+//! that is float16 already, behind a DEQUANTIZE, becomes int8 where it is.
 
 use super::apply::{Buffers, parameters, raise_runtime_version};
 use crate::model::{
@@ -12,7 +13,7 @@ use crate::model::{
     Tensor, TensorType, builtin_code,
 };
 use crate::num::affine::{quantize_weight, symmetric_8bit};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Elements from which on weights become int8: the converter's limit for dynamic range.
 const LEAST_WEIGHTS: usize = 1024;
@@ -120,11 +121,39 @@ fn pack_all(
     let codes = result.operator_codes.get_or_insert_default();
     let builtin: Vec<i32> = codes.iter().map(builtin_code).collect();
     let dequantize = codes.len() as u32;
-    let mut count = 0;
+    let mut changed = 0;
     for subgraph in &mut subgraphs {
         let readings = readings(subgraph, &builtin);
         let tensors = subgraph.tensors.get_or_insert_default();
         let mut operators = Vec::new();
+        let mut stored = HashSet::new();
+        for operator in subgraph.operators.iter_mut().flatten() {
+            let is_dequantize = builtin.get(operator.opcode_index as usize)
+                == Some(&(BuiltinOperator::Dequantize as i32));
+            let (Some(&[from]), Some(&[to])) =
+                (operator.inputs.as_deref(), operator.outputs.as_deref())
+            else {
+                continue;
+            };
+            let tensor = usize::try_from(from)
+                .ok()
+                .and_then(|id| tensors.get_mut(id));
+            let (true, Some(tensor), Some(reading)) = (is_dequantize, tensor, readings.get(&to))
+            else {
+                continue;
+            };
+            if stored.contains(&from) {
+                operator.opcode_index = dequantize;
+                continue;
+            }
+            let packed = halves(tensor, &buffers.list).and_then(|v| pack(reading, tensor, &v));
+            if let Some(packed) = packed.filter(|p| p.type_ != TensorType::Float16) {
+                store(tensor, packed, &mut buffers);
+                operator.opcode_index = dequantize;
+                stored.insert(from);
+                changed += 1;
+            }
+        }
         for id in 0..tensors.len() {
             let Some(reading) = readings.get(&(id as i32)) else {
                 continue;
@@ -136,13 +165,7 @@ fn pack_all(
                 continue;
             };
             let mut constant = tensors[id].clone();
-            constant.name = constant.name.map(|name| {
-                let kind = format!("{:?}", packed.type_).to_lowercase();
-                format!("{name}_{kind}")
-            });
-            constant.type_ = packed.type_ as i8;
-            constant.buffer = buffers.replace(constant.buffer, packed.data);
-            constant.quantization = packed.quantization;
+            store(&mut constant, packed, &mut buffers);
             tensors[id].buffer = 0;
             operators.push(Operator {
                 opcode_index: dequantize,
@@ -152,11 +175,11 @@ fn pack_all(
             });
             tensors.push(constant);
         }
-        count += operators.len();
+        changed += operators.len();
         operators.extend(subgraph.operators.take().unwrap_or_default());
         subgraph.operators = Some(operators);
     }
-    if count > 0 {
+    if changed > 0 {
         codes_of(&mut result).push(OperatorCode {
             deprecated_builtin_code: BuiltinOperator::Dequantize as i8,
             builtin_code: BuiltinOperator::Dequantize as i32,
@@ -167,7 +190,16 @@ fn pack_all(
     }
     result.buffers = Some(buffers.list);
     result.subgraphs = Some(subgraphs);
-    (result, count)
+    (result, changed)
+}
+
+/// Makes a tensor the packed constant.
+fn store(tensor: &mut Tensor, packed: Packed, buffers: &mut Buffers) {
+    let kind = format!("{:?}", packed.type_).to_lowercase();
+    tensor.name = tensor.name.take().map(|name| format!("{name}_{kind}"));
+    tensor.type_ = packed.type_ as i8;
+    tensor.buffer = buffers.replace(tensor.buffer, packed.data);
+    tensor.quantization = packed.quantization;
 }
 
 fn codes_of(model: &mut Model) -> &mut Vec<OperatorCode> {
@@ -200,15 +232,33 @@ fn readings(subgraph: &SubGraph, builtin: &[i32]) -> HashMap<i32, Reading> {
 
 /// The values of a dense float32 constant.
 fn floats(tensor: &Tensor, buffers: &[Buffer]) -> Option<Vec<f32>> {
+    let data = dense(tensor, TensorType::Float32, 4, buffers)?;
+    Some(bytemuck::pod_collect_to_vec(data))
+}
+
+/// The values of a dense float16 constant.
+fn halves(tensor: &Tensor, buffers: &[Buffer]) -> Option<Vec<f32>> {
+    let data = dense(tensor, TensorType::Float16, 2, buffers)?;
+    let bits: Vec<half::f16> = bytemuck::pod_collect_to_vec(data);
+    Some(bits.into_iter().map(half::f16::to_f32).collect())
+}
+
+/// The bytes of a dense constant of a type.
+fn dense<'a>(
+    tensor: &Tensor,
+    type_: TensorType,
+    size: usize,
+    buffers: &'a [Buffer],
+) -> Option<&'a [u8]> {
     let dims = tensor.shape.as_deref().unwrap_or_default();
     let elements = dims
         .iter()
         .try_fold(1usize, |n, &d| n.checked_mul(usize::try_from(d).ok()?))?;
     let data = buffers.get(tensor.buffer as usize)?.data.as_deref()?;
-    let dense = tensor.type_ == TensorType::Float32 as i8
+    let dense = tensor.type_ == type_ as i8
         && !tensor.is_variable
         && tensor.sparsity.is_none()
         && elements > 0
-        && Some(data.len()) == elements.checked_mul(4);
-    dense.then(|| bytemuck::pod_collect_to_vec(data))
+        && Some(data.len()) == elements.checked_mul(size);
+    dense.then_some(data)
 }

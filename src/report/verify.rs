@@ -69,6 +69,7 @@ pub fn verify(v: &Verification) -> String {
         v.judge
     );
     text += &match v.differing() {
+        0 if exact.is_empty() => "no integers to compare\n".to_owned(),
         0 => "every element is equal\n".to_owned(),
         n => format!("{} elements DIFFER\n\n", grouped(n)),
     };

@@ -1,0 +1,186 @@
+//! Every scheme on the example, through the program: LiteRT's reference kernels must run what is written, to the same
+//! integers, and to floats within 10⁻⁴ of their range.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use assert_cmd::Command;
+use std::path::{Path, PathBuf};
+use zeropoint::num::Values;
+
+const SAMPLES: &str = "8";
+
+fn har(file: &str) -> String {
+    let path = support::root().join("examples/har").join(file);
+    path.display().to_string()
+}
+
+fn zeropoint(arguments: &[&str]) -> assert_cmd::assert::Assert {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zeropoint"));
+    command.args(arguments).assert()
+}
+
+fn quantize(folder: &Path, name: &str, options: &[&str]) -> PathBuf {
+    let to = folder.join(name);
+    let out = to.display().to_string();
+    let model = har("model.tflite");
+    let fixed = ["quantize", &model, "-o", &out];
+    zeropoint(&[&fixed[..], options].concat()).success();
+    to
+}
+
+#[test]
+fn litert_runs_every_scheme() {
+    let Some(python) = support::python() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (calib, eval) = (har("calib.npz"), har("eval.npz"));
+    let data = ["--data", &calib, "--limit", "40", "--device", "cpu"];
+    let schemes: [(&str, Vec<&str>); 6] = [
+        ("float16", vec!["--scheme", "float16"]),
+        ("weights", vec!["--scheme", "weight-only"]),
+        ("int8", data.to_vec()),
+        ("convs", [&data[..], &["--skip-op", "conv_2d"]].concat()),
+        (
+            "dense",
+            [&data[..], &["--only", "FULLY_CONNECTED"]].concat(),
+        ),
+        ("lstm", [&data[..], &["--skip-node", "lstm1?$"]].concat()),
+    ];
+    let mut jobs = Vec::new();
+    for (name, options) in &schemes {
+        let model = quantize(folder.path(), name, options);
+        let model = model.display().to_string();
+        let path = |kind: &str| folder.path().join(format!("{name}-{kind}.npz"));
+        let (ours, theirs) = (path("ours"), path("theirs"));
+        let to = ours.display().to_string();
+        let run = [
+            "run", &model, "--data", &eval, "-o", &to, "--limit", SAMPLES,
+        ];
+        let options = ["--all-tensors", "--device", "cpu"];
+        zeropoint(&[&run[..], &options].concat()).success();
+        jobs.push(serde_json::json!({
+            "model": model, "data": eval, "limit": 8, "out": theirs, "ours": ours,
+        }));
+    }
+    let list = folder.path().join("list.json");
+    std::fs::write(&list, serde_json::to_string(&jobs).unwrap()).unwrap();
+    let script = support::root().join("tests/litert/batch.py");
+    Command::new(python)
+        .arg(script)
+        .arg(&list)
+        .assert()
+        .success();
+    let failed = std::fs::read_to_string(folder.path().join("list.json.failed")).unwrap();
+    assert_eq!(failed, "{}");
+    for job in &jobs {
+        let read = |key: &str| support::read_npz(Path::new(job[key].as_str().unwrap()));
+        let (ours, theirs) = (read("ours"), read("out"));
+        let mut compared = 0;
+        for (name, got) in &ours {
+            let Some(want) = theirs.get(name) else {
+                continue;
+            };
+            let what = format!("{name} of {}", job["model"]);
+            match (&got.values, &want.values) {
+                (Values::F32(a), Values::F32(b)) => {
+                    let range = b.iter().fold(0f32, |m, x| m.max(x.abs()));
+                    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+                    let worst = differences.fold(0.0, f32::max);
+                    assert!(worst <= 1e-4 * range, "{what}: {worst} of {range}");
+                }
+                (a, b) => assert!(a.bytes() == b.bytes(), "{what} differs"),
+            }
+            compared += 1;
+        }
+        assert!(compared > 8, "{compared} tensors of {}", job["model"]);
+    }
+}
+
+/// Where an operator would stay float, it is listed with its reason, and nothing is written.
+#[test]
+fn integer_only_lists_what_stays_float() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("q.tflite").display().to_string();
+    let (model, calib) = (har("model.tflite"), har("calib.npz"));
+    let arguments = [
+        "quantize",
+        &model,
+        "--scheme",
+        "int8-only",
+        "--data",
+        &calib,
+        "-o",
+        &to,
+        "--limit",
+        "5",
+        "--device",
+        "cpu",
+    ];
+    let refused = zeropoint(&[&arguments[..], &["--skip-op", "SOFTMAX"]].concat()).code(2);
+    let error = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    assert!(error.contains("SOFTMAX (operator 9): as asked"), "{error}");
+    assert!(!Path::new(&to).exists());
+    zeropoint(&[&arguments[..], &["--io", "float"]].concat()).code(2);
+    zeropoint(&arguments).success();
+    let written = zeropoint::model::read(Path::new(&to)).unwrap();
+    let tensors = written.subgraphs.unwrap().remove(0).tensors.unwrap();
+    let float = tensors.iter().filter(|t| t.type_ == 0);
+    // Intermediates of LSTMs, which hold nothing.
+    assert!(float.clone().all(|t| t.shape.as_deref() == Some(&[0])));
+}
+
+/// One pass over the data serves any number of models; a file of another model is refused.
+#[test]
+fn ranges_may_come_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (model, calib, statistics) = (har("model.tflite"), har("calib.npz"), path("stats.json"));
+    let limit = ["--limit", "30", "--device", "cpu"];
+    let calibrate = ["calibrate", &model, "--data", &calib, "-o", &statistics];
+    zeropoint(&[&calibrate[..], &limit].concat()).success();
+    let by_data = quantize(
+        folder.path(),
+        "data",
+        &[&["--data", &calib][..], &limit].concat(),
+    );
+    let by_file = quantize(folder.path(), "file", &["--calibration", &statistics]);
+    assert_eq!(
+        std::fs::read(by_data).unwrap(),
+        std::fs::read(by_file).unwrap()
+    );
+    let other = path("file");
+    let refused = zeropoint(&["quantize", &other, "--calibration", &statistics]).code(2);
+    let error = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    assert!(error.contains("another model"), "{error}");
+}
+
+/// Options that a scheme has no use for are refused, and so is a scheme without what it needs.
+#[test]
+fn options_are_honoured_or_refused() {
+    let (model, calib) = (har("model.tflite"), har("calib.npz"));
+    let quantize = ["quantize", &model];
+    for (options, why) in [
+        (vec![], "--data or --calibration"),
+        (
+            vec!["--scheme", "float16", "--data", &calib],
+            "leave out --data",
+        ),
+        (
+            vec!["--scheme", "weight-only", "--io", "int8"],
+            "leave out --io",
+        ),
+        (
+            vec!["--data", &calib, "--skip-node", "("],
+            "--skip-node '('",
+        ),
+        (vec!["--limit", "3"], "--data"),
+    ] {
+        let refused = zeropoint(&[&quantize[..], &options].concat()).code(2);
+        let error = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+        assert!(error.contains(why), "{options:?}: {error}");
+    }
+}
