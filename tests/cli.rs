@@ -200,6 +200,23 @@ fn quantize_verify_evaluate_run_inspect() {
             .len()
             > 10
     );
+    let pair = zp(&["inspect", &har()[0], &int8]).ok().out;
+    let row = |name: &str| -> Vec<String> {
+        let line = pair.lines().find(|l| l.trim_start().starts_with(name));
+        let cells = line.unwrap().trim_start()[name.len()..].split("  ");
+        let cells = cells.map(str::trim).filter(|c| !c.is_empty());
+        cells.map(str::to_owned).collect()
+    };
+    // What the float model has not, and what both have.
+    assert_eq!(row("QUANTIZE"), ["–", "1"], "{pair}");
+    assert_eq!(row("CONV_2D"), ["4", "4"], "{pair}");
+    assert_eq!(
+        row("float32 bytes of constants"),
+        ["1 828 636", "–"],
+        "{pair}"
+    );
+    let summary = zp(&["inspect", "--summary", "--json", &int8]).json();
+    assert_eq!(summary[0]["operators"]["UNIDIRECTIONAL_SEQUENCE_LSTM"], 2);
     let text = zp(&["inspect", &int8]).ok();
     assert!(text.out.contains("UNIDIRECTIONAL_SEQUENCE_LSTM"));
     assert_eq!(folder.names(), ["out.npz", "q.tflite"]);

@@ -5,6 +5,7 @@ mod evaluate;
 mod inspect;
 mod lists;
 mod quantize;
+mod structure;
 mod table;
 mod verify;
 
@@ -13,4 +14,5 @@ pub use evaluate::{Evaluation, evaluate};
 pub use inspect::{Inspection, inspect};
 pub use lists::{devices, ops};
 pub use quantize::{ModelSize, quantize};
+pub use structure::{Structure, Tensors, structure};
 pub use verify::{OutputDistance, TensorEquality, Verification, verify};
