@@ -33,6 +33,7 @@
 //! [`num`] is arithmetic that knows none of the others. ARCHITECTURE.md tells the whole story.
 
 pub mod calibrate;
+pub mod check;
 pub mod cpu;
 pub mod data;
 pub mod evaluate;

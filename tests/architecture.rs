@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use zeropoint::graph::SUPPORT;
 
 /// Each room of the library with the rooms it may import.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("num", &[]),
     ("model", &[]),
     ("data", &["num"]),
     ("evaluate", &["num"]),
+    ("check", &["model"]),
     ("graph", &["model", "num"]),
     ("kernel", &["graph", "num"]),
     ("cpu", &["kernel", "graph", "num"]),
@@ -25,7 +26,9 @@ const ROOMS: [(&str, &[&str]); 13] = [
     // Result structs, and of the graph only the rows of the support table.
     (
         "report",
-        &["evaluate", "graph", "kernel", "model", "num", "quantize"],
+        &[
+            "check", "evaluate", "graph", "kernel", "model", "num", "quantize",
+        ],
     ),
 ];
 

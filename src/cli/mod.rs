@@ -2,6 +2,7 @@
 //! 3 device.
 
 mod calibrate;
+mod check;
 mod devices;
 mod evaluate;
 mod failure;
@@ -51,6 +52,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Show what is in a model: operators, tensors, quantization, sizes
     Inspect(inspect::Arguments),
+    /// Check a quantized model against the 8-bit specification, or against what TensorFlow Lite Micro takes
+    Check(check::Arguments),
     /// List the devices that models can run on
     Devices(devices::Arguments),
     /// List the supported operators
@@ -66,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(a) => evaluate::run(&a),
         Command::Verify(a) => verify::run(&a),
         Command::Inspect(a) => inspect::run(&a),
+        Command::Check(a) => check::run(&a),
         Command::Devices(a) => devices::run(&a),
         Command::Ops(a) => ops::run(&a),
     };

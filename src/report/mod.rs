@@ -1,6 +1,7 @@
 //! Results as text: pure functions of result structs. JSON is their serialisation.
 
 mod calibrate;
+mod check;
 mod evaluate;
 mod inspect;
 mod lists;
@@ -10,6 +11,7 @@ mod table;
 mod verify;
 
 pub use calibrate::{CalibrateReport, ProfileReport, SeenTensor, calibrate};
+pub use check::check;
 pub use evaluate::{Evaluation, evaluate};
 pub use inspect::{Inspection, inspect};
 pub use lists::{devices, ops};
