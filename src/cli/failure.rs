@@ -32,7 +32,9 @@ impl From<DeviceError> for Failure {
     fn from(error: DeviceError) -> Self {
         match error {
             // The model and the data cause it, not the device.
-            DeviceError::NotFinite { .. } => Failure::Input(error.to_string()),
+            DeviceError::NotFinite { .. } | DeviceError::Data { .. } => {
+                Failure::Input(error.to_string())
+            }
             other => Failure::Device(other.to_string()),
         }
     }

@@ -1,4 +1,5 @@
-//! Full-integer int8 quantization: ranges → [`Plan`] → quantized model.
+//! Quantization: ranges → [`Plan`] → int8 model, float where there is no int8 kernel; and schemes that change constants
+//! alone ([`float16`], [`weight_only`]).
 //!
 //! Decide, then perform. [`plan`] turns a float graph and the range of each of its activations into a [`Plan`]: plain
 //! data that says for every float tensor what becomes of it and why. [`apply`] carries the plan out on the tree of the
