@@ -9,10 +9,12 @@
 //! use std::path::Path;
 //! use zeropoint::cpu::Cpu;
 //! use zeropoint::quantize::{self, Io};
-//! use zeropoint::{calibrate, data, graph, kernel, model, stream};
+//! use zeropoint::{calibrate, data, graph, kernel, model, simplify, stream};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let float = model::read(Path::new("model.tflite"))?;
+//! // Without what is known before it runs, and with activations fused.
+//! let (float, graph) = simplify::load(model::read(Path::new("model.tflite"))?, "model.tflite")?;
+//! let float = simplify::fuse(float, &graph);
 //! let program = kernel::prepare(graph::load(&float, "model.tflite")?)?;
 //!
 //! let options = data::Options::default();
@@ -29,7 +31,8 @@
 //! # Rooms
 //! Data flows one way: [`model`] (the file) → [`graph`] (what it means) → [`kernel`] (parameters, prepared once) →
 //! [`cpu`] or [`gpu`] (a [`kernel::Device`]) → [`calibrate`] (ranges) → [`quantize`] (plan, then model) →
-//! [`evaluate`] (scores, distances) → [`report`] (text). [`data`] reads samples, [`stream`] pumps them to a device, and
+//! [`evaluate`] (scores, distances) → [`report`] (text). [`simplify`] takes out of a model what is known before it runs,
+//! [`check`] holds a file against the 8-bit specification. [`data`] reads samples, [`stream`] pumps them to a device, and
 //! [`num`] is arithmetic that knows none of the others. ARCHITECTURE.md tells the whole story.
 
 pub mod calibrate;

@@ -158,6 +158,52 @@ fn ranges_may_come_from_a_file() {
     assert!(error.contains("another model"), "{error}");
 }
 
+/// What `plan` shows is what `quantize` does, and it writes nothing.
+#[test]
+fn a_plan_is_shown_before_it_is_carried_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, calib) = (har("model.tflite"), har("calib.npz"));
+    let options = [
+        "--data",
+        &calib,
+        "--limit",
+        "10",
+        "--device",
+        "cpu",
+        "--skip-op",
+        "CONV_2D",
+    ];
+    let plan = ["plan", &model];
+    let shown = zeropoint(&[&plan[..], &options].concat()).success();
+    let text = String::from_utf8_lossy(&shown.get_output().stdout).into_owned();
+    let line = |start: &str| {
+        text.lines()
+            .find(|l| l.trim_start().starts_with(start))
+            .unwrap()
+    };
+    assert!(line("3  CONV_2D").contains("float") && line("3  CONV_2D").contains("as asked"));
+    assert!(
+        line("9  SOFTMAX").contains("fixed by the specification"),
+        "{text}"
+    );
+    assert!(
+        text.contains("6 operators int8") && text.contains("4 float"),
+        "{text}"
+    );
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let output = zeropoint(arguments).success();
+        serde_json::from_slice(&output.get_output().stdout).unwrap()
+    };
+    let to = folder.path().join("q.tflite").display().to_string();
+    let quantize = ["quantize", &model, "-o", &to, "--json"];
+    let done = json(&[&quantize[..], &options].concat());
+    assert_eq!(
+        done["plan"],
+        json(&[&["plan", &model, "--json"], &options[..]].concat())
+    );
+    zeropoint(&["plan", &model, "--scheme", "float16"]).code(2);
+}
+
 /// Options that a scheme has no use for are refused, and so is a scheme without what it needs.
 #[test]
 fn options_are_honoured_or_refused() {

@@ -9,6 +9,7 @@ mod failure;
 mod inspect;
 mod ops;
 mod output;
+mod plan;
 mod progress;
 mod quantize;
 mod run;
@@ -42,6 +43,8 @@ Exit codes: 0 ok, 1 a check failed, 2 wrong usage or input, 3 device.";
 enum Command {
     /// Make an int8 model from a float model and representative data
     Quantize(quantize::Arguments),
+    /// Show operator by operator what `quantize` would do and why, and what it costs; writes nothing
+    Plan(plan::Arguments),
     /// Gather ranges and histograms of every float tensor over representative data; --profile shows where time goes
     Calibrate(calibrate::Arguments),
     /// Run a model over data and save its outputs
@@ -64,6 +67,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Quantize(a) => quantize::run(&a),
+        Command::Plan(a) => plan::run(&a),
         Command::Calibrate(a) => calibrate::run(&a),
         Command::Run(a) => run::run(&a),
         Command::Evaluate(a) => evaluate::run(&a),

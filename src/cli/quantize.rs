@@ -17,16 +17,23 @@ use zeropoint::{calibrate, graph, kernel, model, simplify};
 #[derive(Args)]
 #[command(after_help = SCHEMES, mut_arg("data", |data| data.required(false)))]
 pub struct Arguments {
+    #[command(flatten)]
+    choices: Choices,
+    /// Where to write the quantized model; MODEL_SCHEME.tflite if not given
+    #[arg(short, long, value_name = "OUT.tflite")]
+    output: Option<PathBuf>,
+}
+
+/// What is to become of which model, by which ranges.
+#[derive(Args)]
+pub struct Choices {
     /// Float model
-    model: PathBuf,
+    pub model: PathBuf,
     #[command(flatten)]
     data: Option<DataArguments>,
     /// Ranges from a file that `zeropoint calibrate -o` wrote for this model, in place of --data
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     calibration: Option<PathBuf>,
-    /// Where to write the quantized model; MODEL_SCHEME.tflite if not given
-    #[arg(short, long, value_name = "OUT.tflite")]
-    output: Option<PathBuf>,
     /// What becomes of the model, see below
     #[arg(
         long,
@@ -35,7 +42,7 @@ pub struct Arguments {
         value_name = "SCHEME",
         hide_possible_values = true
     )]
-    scheme: Scheme,
+    pub scheme: Scheme,
     /// Type of the model's inputs and outputs: float keeps them and converts inside the model. float if not given, int8
     /// for int8-only
     #[arg(
@@ -49,12 +56,12 @@ pub struct Arguments {
     selection: Selection,
     #[command(flatten)]
     device: DeviceArguments,
-    /// Print the calibration and the plan for machines
+    /// Print the result for machines
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
-const SCHEMES: &str = "\
+pub const SCHEMES: &str = "\
 Schemes:
   int8         int8 weights and activations; operators that have no int8 kernel stay float. Needs --data or --calibration
   int8-only    the same, but an operator that would stay float is an error, and no input or output is float
@@ -63,7 +70,7 @@ Schemes:
 
 /// What becomes of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Scheme {
+pub enum Scheme {
     /// int8 with float where there is no kernel
     Int8,
     /// int8 throughout
@@ -75,7 +82,7 @@ enum Scheme {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum IoChoice {
+pub enum IoChoice {
     /// float32
     Float,
     /// int8
@@ -85,7 +92,13 @@ enum IoChoice {
 }
 
 impl Scheme {
-    fn name(self) -> String {
+    /// Whether it computes in integers.
+    pub fn is_integer(self) -> bool {
+        matches!(self, Scheme::Int8 | Scheme::Int8Only)
+    }
+
+    /// As on the command line.
+    pub fn name(self) -> String {
         let value = self.to_possible_value();
         value.map_or_else(String::new, |v| v.get_name().to_owned())
     }
@@ -93,22 +106,24 @@ impl Scheme {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    match arguments.scheme {
-        Scheme::Int8 | Scheme::Int8Only => integer(arguments),
-        Scheme::Float16 | Scheme::WeightOnly => constants(arguments),
+    if arguments.choices.scheme.is_integer() {
+        integer(arguments)
+    } else {
+        constants(arguments)
     }
 }
 
 /// The schemes that change constants alone.
 fn constants(arguments: &Arguments) -> Result<(), Failure> {
-    let scheme = arguments.scheme.name();
+    let choices = &arguments.choices;
+    let scheme = choices.scheme.name();
     let senseless = [
-        ("--data", arguments.data.is_some()),
-        ("--calibration", arguments.calibration.is_some()),
-        ("--io", arguments.io.is_some()),
+        ("--data", choices.data.is_some()),
+        ("--calibration", choices.calibration.is_some()),
+        ("--io", choices.io.is_some()),
         (
             "a choice of operators",
-            arguments.selection != Selection::default(),
+            choices.selection != Selection::default(),
         ),
     ];
     if let Some((option, _)) = senseless.iter().find(|(_, given)| *given) {
@@ -117,19 +132,19 @@ fn constants(arguments: &Arguments) -> Result<(), Failure> {
         )));
     }
     let to = arguments.output_path(&[])?;
-    let float = model::read(&arguments.model)?;
-    let (quantized, count) = match arguments.scheme {
+    let float = model::read(&choices.model)?;
+    let (quantized, count) = match choices.scheme {
         Scheme::Float16 => quantize::float16(&float),
         _ => quantize::weight_only(&float),
     };
     if count == 0 {
         output::note(&format!(
             "warning: {} has no constants that --scheme {scheme} would make smaller; it is written as it is",
-            arguments.model.display()
+            choices.model.display()
         ));
     }
     let sizes = arguments.write(&to, &float, &quantized)?;
-    if arguments.json {
+    if choices.json {
         return output::print_json(&serde_json::json!({
             "output": to.display().to_string(),
             "scheme": scheme,
@@ -144,9 +159,10 @@ fn constants(arguments: &Arguments) -> Result<(), Failure> {
 
 impl Arguments {
     fn output_path(&self, inputs: &[&Path]) -> Result<PathBuf, Failure> {
-        let default = || default_output(&self.model, self.scheme);
+        let model = &self.choices.model;
+        let default = || default_output(model, self.choices.scheme);
         let to = self.output.clone().unwrap_or_else(default);
-        output::check_place(&to, &[&[self.model.as_path()], inputs].concat())?;
+        output::check_place(&to, &[&[model.as_path()], inputs].concat())?;
         Ok(to)
     }
 
@@ -160,13 +176,16 @@ impl Arguments {
         let bytes = model::to_bytes(quantized)?;
         model::parse(&bytes)?;
         model::write(to, quantized)?;
-        let float_bytes = std::fs::metadata(&self.model).map_or(0, |m| m.len());
+        let model = &self.choices.model;
+        let float_bytes = std::fs::metadata(model).map_or(0, |m| m.len());
         Ok([
-            ModelSize::new(&self.model.display().to_string(), float, float_bytes),
+            ModelSize::new(&model.display().to_string(), float, float_bytes),
             ModelSize::new(&to.display().to_string(), quantized, bytes.len() as u64),
         ])
     }
+}
 
+impl Choices {
     fn io(&self) -> Result<Io, Failure> {
         let integer_only = self.scheme == Scheme::Int8Only;
         match self.io {
@@ -223,29 +242,63 @@ fn statistics(path: &Path, model: &Path) -> Result<StatisticsFile, Failure> {
     Ok(file)
 }
 
+/// A plan with what it was made of.
+pub struct Planned {
+    /// The float model, without what is known beforehand and with activations fused.
+    pub float: model::Model,
+    /// Its graph.
+    pub graph: Graph,
+    /// What becomes of it.
+    pub plan: quantize::Plan,
+    seen: Seen,
+}
+
+impl Choices {
+    /// The files that are read.
+    fn files(&self) -> Vec<&Path> {
+        let data = self.data.as_ref().map(|d| d.data.as_path());
+        let files = data.into_iter().chain(self.calibration.as_deref());
+        files.collect()
+    }
+
+    /// Decides what becomes of the model.
+    pub fn plan(&self) -> Result<Planned, Failure> {
+        let io = self.io()?;
+        let (float, graph, file) = self.load()?;
+        quantize::check_float(&graph)?;
+        let float = simplify::fuse(float, &graph);
+        let graph = graph::load(&float, &graph.file)?;
+        let program = kernel::prepare(graph.clone())?;
+        let options = quantize::Options {
+            io,
+            float: self.selection.float(&graph)?,
+            integer_only: self.scheme == Scheme::Int8Only,
+        };
+        quantize::check_options(&graph, &options)?;
+        let seen = match (&self.data, file) {
+            (Some(data), _) => self.calibrate(data, &program)?,
+            (None, file) => Seen::of(file, &graph)?,
+        };
+        let plan = quantize::plan_with(&graph, &seen.ranges, &options)?;
+        Ok(Planned {
+            float,
+            graph,
+            plan,
+            seen,
+        })
+    }
+}
+
 /// The schemes that compute in integers.
 fn integer(arguments: &Arguments) -> Result<(), Failure> {
-    let io = arguments.io()?;
-    let data = arguments.data.as_ref();
-    let inputs = data.map(|d| d.data.as_path()).into_iter();
-    let inputs: Vec<&Path> = inputs.chain(arguments.calibration.as_deref()).collect();
-    let to = arguments.output_path(&inputs)?;
-    let (float, graph, file) = arguments.load()?;
-    quantize::check_float(&graph)?;
-    let float = simplify::fuse(float, &graph);
-    let graph = graph::load(&float, &graph.file)?;
-    let program = kernel::prepare(graph.clone())?;
-    let options = quantize::Options {
-        io,
-        float: arguments.selection.float(&graph)?,
-        integer_only: arguments.scheme == Scheme::Int8Only,
-    };
-    quantize::check_options(&graph, &options)?;
-    let seen = match (data, file) {
-        (Some(data), _) => calibrated(arguments, data, &program)?,
-        (None, file) => Seen::of(file, &graph)?,
-    };
-    let plan = quantize::plan_with(&graph, &seen.ranges, &options)?;
+    let choices = &arguments.choices;
+    let to = arguments.output_path(&choices.files())?;
+    let Planned {
+        float,
+        graph,
+        plan,
+        seen,
+    } = choices.plan()?;
     let quantized = quantize::apply(&float, &graph, &plan)?;
     // What we write must be what we can run: the file's own bytes go through the whole way once more.
     let bytes = model::to_bytes(&quantized)?;
@@ -263,10 +316,10 @@ fn integer(arguments: &Arguments) -> Result<(), Failure> {
     for warning in &warnings {
         output::note(&format!("warning: {warning}"));
     }
-    if arguments.json {
+    if choices.json {
         return output::print_json(&serde_json::json!({
             "output": to.display().to_string(),
-            "scheme": arguments.scheme.name(),
+            "scheme": choices.scheme.name(),
             "device": seen.device,
             "samples": seen.samples,
             "seconds": seen.seconds,
@@ -316,33 +369,31 @@ impl Seen {
     }
 }
 
-fn calibrated(
-    arguments: &Arguments,
-    data: &DataArguments,
-    program: &kernel::Program,
-) -> Result<Seen, Failure> {
-    let (mut set, feeds) = data.open(&program.graph)?;
-    let device = arguments.device.open()?;
-    let bar = progress::bar("calibrate", set.len());
-    let start = Instant::now();
-    let calibration = calibrate::min_max(
-        device.as_ref(),
-        program,
-        &mut set,
-        feeds,
-        arguments.device.batch,
-        |n| {
-            bar.set_position(n as u64);
-        },
-    )?;
-    let seconds = start.elapsed().as_secs_f64();
-    bar.finish_and_clear();
-    Ok(Seen {
-        ranges: calibration.ranges,
-        samples: calibration.samples as u64,
-        seconds,
-        device: Some(device.name()),
-    })
+impl Choices {
+    fn calibrate(&self, data: &DataArguments, program: &kernel::Program) -> Result<Seen, Failure> {
+        let (mut set, feeds) = data.open(&program.graph)?;
+        let device = self.device.open()?;
+        let bar = progress::bar("calibrate", set.len());
+        let start = Instant::now();
+        let calibration = calibrate::min_max(
+            device.as_ref(),
+            program,
+            &mut set,
+            feeds,
+            self.device.batch,
+            |n| {
+                bar.set_position(n as u64);
+            },
+        )?;
+        let seconds = start.elapsed().as_secs_f64();
+        bar.finish_and_clear();
+        Ok(Seen {
+            ranges: calibration.ranges,
+            samples: calibration.samples as u64,
+            seconds,
+            device: Some(device.name()),
+        })
+    }
 }
 
 fn default_output(model: &Path, scheme: Scheme) -> PathBuf {

@@ -88,9 +88,10 @@ pub fn quantize(done: &str, operators: &[OperatorPlan], sizes: &[ModelSize; 2]) 
     }
     text += &table.text();
     let [float, quantized] = sizes;
-    text += &format!(
-        "\n{:.2} times smaller\n",
-        float.bytes as f64 / quantized.bytes.max(1) as f64
-    );
+    let ratio = float.bytes as f64 / quantized.bytes.max(1) as f64;
+    text += &match ratio < 1.0 {
+        true => format!("\n{:.2} times larger\n", 1.0 / ratio.max(1e-9)),
+        false => format!("\n{ratio:.2} times smaller\n"),
+    };
     text
 }
