@@ -8,7 +8,6 @@ mod support;
 
 use assert_cmd::Command;
 use std::path::Path;
-use zeropoint::num::Values;
 
 /// Folder, samples, and scale and offset of raw pixels.
 const MODELS: [(&str, usize, Option<[&str; 2]>); 5] = [
@@ -62,41 +61,5 @@ fn real_models_equal_litert() {
             }));
         }
     }
-    let jobs = folder.path().join("list.json");
-    std::fs::write(&jobs, serde_json::to_string(&list).unwrap()).unwrap();
-    let script = support::root().join("tests/litert/batch.py");
-    Command::new(python)
-        .arg(script)
-        .arg(&jobs)
-        .assert()
-        .success();
-    let failed = std::fs::read_to_string(folder.path().join("list.json.failed")).unwrap();
-    assert_eq!(failed, "{}");
-    for job in &list {
-        let read = |key: &str| support::read_npz(Path::new(job[key].as_str().unwrap()));
-        let (ours, theirs) = (read("ours"), read("out"));
-        let mut compared = 0;
-        for (name, got) in &ours {
-            let Some(want) = theirs.get(name) else {
-                continue;
-            };
-            let what = format!("{name} of {}", job["model"]);
-            match (&got.values, &want.values) {
-                (Values::F32(a), Values::F32(b)) => {
-                    let (low, high) = b
-                        .iter()
-                        .fold((0f32, 0f32), |(l, h), &x| (l.min(x), h.max(x)));
-                    let worst = a
-                        .iter()
-                        .zip(b)
-                        .map(|(a, b)| (a - b).abs())
-                        .fold(0.0, f32::max);
-                    assert!(worst <= 1e-4 * (high - low), "{what}: {worst}");
-                }
-                (a, b) => assert!(a.bytes() == b.bytes(), "{what} differs"),
-            }
-            compared += 1;
-        }
-        assert!(compared > 10, "{compared} tensors of {}", job["model"]);
-    }
+    support::judge_by_litert(&python, &list, 10);
 }

@@ -78,3 +78,35 @@ fn huge_dimensions_are_refused() {
     let error = error.unwrap_err().to_string();
     assert!(error.contains("2^31"), "{error}");
 }
+
+/// Control flow and resources are refused by name, also where they have no outputs or nobody reads them.
+#[test]
+fn control_flow_is_refused_by_name() {
+    use zeropoint::model::BuiltinOperator as B;
+    for (code, outputs, name) in [
+        (B::CallOnce, vec![], "CALL_ONCE"),
+        (B::AssignVariable, vec![], "ASSIGN_VARIABLE"),
+        (B::While, vec![2], "WHILE"),
+        (B::If, vec![2], "IF"),
+        (B::VarHandle, vec![2], "VAR_HANDLE"),
+    ] {
+        let mut model = tanh(&[1, 3], None);
+        model.operator_codes.as_mut().unwrap().push(OperatorCode {
+            builtin_code: code as i32,
+            version: 1,
+            ..OperatorCode::default()
+        });
+        let subgraph = &mut model.subgraphs.as_mut().unwrap()[0];
+        let tensors = subgraph.tensors.as_mut().unwrap();
+        tensors.push(tensors[0].clone());
+        subgraph.operators.as_mut().unwrap().push(Operator {
+            opcode_index: 1,
+            inputs: Some(vec![0]),
+            outputs: Some(outputs),
+            ..Operator::default()
+        });
+        let error = simplify::load(model, "m.tflite").unwrap_err().to_string();
+        let expected = format!("operator 1 of subgraph 0 is {name},");
+        assert!(error.contains(&expected), "{error}");
+    }
+}

@@ -121,6 +121,7 @@ fn constants(arguments: &Arguments) -> Result<(), Failure> {
         ("--data", choices.data.is_some()),
         ("--calibration", choices.calibration.is_some()),
         ("--io", choices.io.is_some()),
+        ("the options of devices", !choices.device.is_default()),
         (
             "a choice of operators",
             choices.selection != Selection::default(),
@@ -166,7 +167,7 @@ impl Arguments {
         Ok(to)
     }
 
-    /// Writes the model, if what is written can be read again.
+    /// Writes the model. What we write must be what we can run: the file's own bytes go through the whole way once more.
     fn write(
         &self,
         to: &Path,
@@ -174,7 +175,10 @@ impl Arguments {
         quantized: &model::Model,
     ) -> Result<[ModelSize; 2], Failure> {
         let bytes = model::to_bytes(quantized)?;
-        model::parse(&bytes)?;
+        let read = model::parse(&bytes)?;
+        if self.choices.scheme.is_integer() {
+            kernel::prepare(graph::load(&read, &to.display().to_string())?)?;
+        }
         model::write(to, quantized)?;
         let model = &self.choices.model;
         let float_bytes = std::fs::metadata(model).map_or(0, |m| m.len());
@@ -264,6 +268,11 @@ impl Choices {
     /// Decides what becomes of the model.
     pub fn plan(&self) -> Result<Planned, Failure> {
         let io = self.io()?;
+        if self.calibration.is_some() && !self.device.is_default() {
+            return Err(Failure::Input(
+                "with --calibration nothing is computed: leave out the options of devices".into(),
+            ));
+        }
         let (float, graph, file) = self.load()?;
         quantize::check_float(&graph)?;
         let float = simplify::fuse(float, &graph);
@@ -300,12 +309,6 @@ fn integer(arguments: &Arguments) -> Result<(), Failure> {
         seen,
     } = choices.plan()?;
     let quantized = quantize::apply(&float, &graph, &plan)?;
-    // What we write must be what we can run: the file's own bytes go through the whole way once more.
-    let bytes = model::to_bytes(&quantized)?;
-    kernel::prepare(graph::load(
-        &model::parse(&bytes)?,
-        &to.display().to_string(),
-    )?)?;
     let sizes = arguments.write(&to, &float, &quantized)?;
     let mut warnings = warnings(&graph, &seen.ranges);
     let others = float.subgraphs.iter().flatten().skip(1);
@@ -317,23 +320,33 @@ fn integer(arguments: &Arguments) -> Result<(), Failure> {
         output::note(&format!("warning: {warning}"));
     }
     if choices.json {
-        return output::print_json(&serde_json::json!({
-            "output": to.display().to_string(),
-            "scheme": choices.scheme.name(),
-            "device": seen.device,
-            "samples": seen.samples,
-            "seconds": seen.seconds,
-            "ranges": seen.ranges,
-            "plan": plan,
-            "sizes": sizes,
-            "warnings": warnings,
-        }));
+        return output::print_json(&Report {
+            output: to.display().to_string(),
+            scheme: choices.scheme.name(),
+            seen: &seen,
+            plan: &plan,
+            sizes,
+            warnings,
+        });
     }
     output::print(&report::quantize(&seen.text(), &plan.operators, &sizes));
     Ok(())
 }
 
+/// What `--json` prints.
+#[derive(serde::Serialize)]
+struct Report<'a> {
+    output: String,
+    scheme: String,
+    #[serde(flatten)]
+    seen: &'a Seen,
+    plan: &'a quantize::Plan,
+    sizes: [ModelSize; 2],
+    warnings: Vec<String>,
+}
+
 /// Ranges, and where they come from.
+#[derive(serde::Serialize)]
 struct Seen {
     ranges: Vec<Option<Range>>,
     samples: u64,

@@ -154,6 +154,24 @@ impl DataArguments {
 }
 
 impl DeviceArguments {
+    /// Whether none of them was given another value.
+    pub fn is_default(&self) -> bool {
+        let DeviceArguments {
+            device,
+            adapter,
+            int8_path,
+            float_path,
+            checked_shaders,
+            batch,
+        } = self;
+        *device == Choice::Auto
+            && adapter.is_none()
+            && *int8_path == Int8Path::Auto
+            && *float_path == FloatPath::Auto
+            && !checked_shaders
+            && batch.is_none()
+    }
+
     /// The GPU these options ask for; `None` for the CPU. `auto` says on stderr why it takes the CPU.
     pub fn gpu(&self) -> Result<Option<Gpu>, Failure> {
         let matrix_units = match (self.int8_path, self.float_path) {

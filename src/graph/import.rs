@@ -272,7 +272,8 @@ impl Import<'_> {
             op,
             Op::Move(Move::Split | Move::SplitV | Move::Unpack(_)) | Op::TopK
         );
-        if outputs.is_empty() || (outputs.len() != 1 && !several && !op.is_opaque()) {
+        let fits = outputs.len() == 1 || (several && !outputs.is_empty());
+        if !fits && !op.is_opaque() {
             return Err(error(format!(
                 "it has {} outputs, expected 1",
                 outputs.len()

@@ -87,9 +87,7 @@ fn condition(
     subgraph.operators.get_or_insert_default().truncate(at);
     subgraph.outputs = Some(vec![id]);
     let mut graph = graph::load(&before, file)?;
-    for (input, array) in graph.inputs.clone().into_iter().zip(arrays) {
-        resize(&before, &mut graph, input, array)?;
-    }
+    resize(&before, &mut graph, arrays)?;
     let known = fold::fold(&mut graph)?;
     let id = graph.outputs[0];
     Ok(

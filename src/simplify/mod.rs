@@ -1,9 +1,8 @@
 //! Takes out of a model what need not be computed for every sample: operators on constants (the arithmetic of shapes,
 //! float16 weights behind DEQUANTIZE, sparse weights behind DENSIFY), branches that are not taken and operators that
-//! nobody reads. [`fuse`] joins
-//! activations with the operators before them.
+//! nobody reads. ADD_N becomes ADDs. [`fuse`] joins activations with the operators before them.
 //!
-//! ADD_N becomes ADDs. Dynamic dimensions become fixed ones: 1, or what the data has ([`load_for`]), and the shapes of all tensors follow
+//! Dynamic dimensions become fixed ones: 1, or what the data has ([`load_for`]), and the shapes of all tensors follow
 //! from the inputs.
 //!
 //! The result is a model as the converter could have written it; tensors keep their numbers.
@@ -36,9 +35,7 @@ pub fn load(model: Model, file: &str) -> Result<(Model, Graph), Error> {
 pub fn load_for(model: Model, file: &str, arrays: &[Vec<usize>]) -> Result<(Model, Graph), Error> {
     let model = branch::take(lower::lower(model), file, arrays)?;
     let mut graph = graph::load(&model, file)?;
-    for (id, array) in graph.inputs.clone().into_iter().zip(arrays) {
-        resize(&model, &mut graph, id, array)?;
-    }
+    resize(&model, &mut graph, arrays)?;
     let folded = fold::fold(&mut graph)?;
     let removed = fold::removed(&graph, &folded);
     let is_static = |id: usize| {
@@ -92,9 +89,22 @@ fn dynamic(tensor: &Tensor) -> Vec<bool> {
         .collect()
 }
 
+/// Gives the dynamic dimensions of the inputs what the arrays have there.
+fn resize(model: &Model, graph: &mut Graph, arrays: &[Vec<usize>]) -> Result<(), Error> {
+    for (id, array) in graph.inputs.clone().into_iter().zip(arrays) {
+        resize_input(model, graph, id, array)?;
+    }
+    Ok(())
+}
+
 /// Gives the dynamic dimensions of an input what an array has there. What does not fit is for the reader of the data
 /// to refuse.
-fn resize(model: &Model, graph: &mut Graph, id: TensorId, array: &[usize]) -> Result<(), Error> {
+fn resize_input(
+    model: &Model,
+    graph: &mut Graph,
+    id: TensorId,
+    array: &[usize],
+) -> Result<(), Error> {
     let Some(tensor) = tensors(model).get(id) else {
         return Ok(());
     };

@@ -145,3 +145,46 @@ pub fn read_npz(path: &Path) -> BTreeMap<String, Array> {
         })
         .collect()
 }
+
+/// Runs models in LiteRT's reference kernels and compares with what zeropoint made of them: integers must be equal, floats
+/// within 10⁻⁴ of their range, in at least so many tensors of each. A job is an entry of `tests/litert/batch.py`'s list,
+/// with our arrays at `ours`.
+pub fn judge_by_litert(python: &Path, jobs: &[serde_json::Value], least: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list.json");
+    std::fs::write(&list, serde_json::to_string(jobs).unwrap()).unwrap();
+    let script = root().join("tests/litert/batch.py");
+    let ran = std::process::Command::new(python)
+        .arg(script)
+        .arg(&list)
+        .output();
+    let ran = ran.unwrap();
+    let errors = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{errors}");
+    let failed = std::fs::read_to_string(folder.path().join("list.json.failed")).unwrap();
+    assert_eq!(failed, "{}");
+    for job in jobs {
+        let read = |key: &str| read_npz(Path::new(job[key].as_str().unwrap()));
+        let (ours, theirs) = (read("ours"), read("out"));
+        let mut compared = 0;
+        for (name, got) in &ours {
+            let Some(want) = theirs.get(name) else {
+                continue;
+            };
+            let what = format!("{name} of {}", job["model"]);
+            match (&got.values, &want.values) {
+                (Values::F32(a), Values::F32(b)) => {
+                    let ends = b
+                        .iter()
+                        .fold((0f32, 0f32), |(l, h), &x| (l.min(x), h.max(x)));
+                    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+                    let worst = differences.fold(0.0, f32::max);
+                    assert!(worst <= 1e-4 * (ends.1 - ends.0), "{what}: {worst}");
+                }
+                (a, b) => assert!(a.bytes() == b.bytes(), "{what} differs"),
+            }
+            compared += 1;
+        }
+        assert!(compared > least, "{compared} tensors of {}", job["model"]);
+    }
+}
