@@ -2,11 +2,12 @@
 //! starts from zero. Rows of a step are the samples (times the model's own batch), so the recurrence is a product too.
 
 use super::gemm_i8::WeightsI8;
+use super::hybrid::quantize_row;
 use super::math::{sigmoid, tanh};
 use super::memory::Scratch;
 use super::product::Packed;
 use super::requantize::Requantize;
-use crate::kernel::{LstmF32, LstmI8};
+use crate::kernel::{HybridLstm, LstmF32, LstmI8};
 use crate::num::Multiplier;
 use crate::num::fixed::rounding_divide_by_pot;
 
@@ -23,8 +24,10 @@ pub struct Output<'a, T, C> {
 /// The float layer with packed weights.
 #[derive(Debug)]
 pub struct Lstm {
-    input: Packed,
+    /// None for a hybrid layer.
+    input: Option<Packed>,
     recurrent: Packed,
+    cells: usize,
 }
 
 /// No activation is fused into these products.
@@ -34,24 +37,31 @@ impl Lstm {
     /// Packs the weights once.
     pub fn new(k: &LstmF32) -> Self {
         Self {
-            input: Packed::new(&k.input_weights, 1, &k.bias),
+            input: (k.hybrid.is_none()).then(|| Packed::new(&k.input_weights, 1, &k.bias)),
             recurrent: Packed::new(&k.recurrent_weights, 1, &vec![0.0; k.bias.len()]),
+            cells: k.shape.cells,
         }
     }
 
-    /// Runs all samples in `x`; `see` is shown the cell states after each step. `projected` is room for the gates.
+    /// Runs all samples in `x`; `see` is shown the cell states after each step. `room` is for the gates.
     pub fn run(
         &self,
         k: &LstmF32,
         x: &[f32],
         out: &mut Output<'_, f32, f32>,
-        projected: &mut [f32],
+        room: &mut [f32],
         mut see: impl FnMut(&[f32]),
     ) {
         let s = &k.shape;
         let (cells, gates, per_sample) = (s.cells, 4 * s.cells, s.rows());
-        let samples = x.len() / (per_sample * s.input);
-        self.input.rows(x, projected, OPEN);
+        let projected: &[f32] = match &self.input {
+            Some(input) => {
+                input.rows(x, room, OPEN);
+                room
+            }
+            None => x,
+        };
+        let samples = projected.len() / (per_sample * gates);
         out.cell.fill(0.0);
         let mut hidden = vec![0.0; samples * s.batch * cells];
         let mut step = vec![0.0; samples * s.batch * gates];
@@ -62,8 +72,10 @@ impl Lstm {
                 let row = sample * per_sample + s.row(t, b);
                 step.copy_from_slice(&projected[row * gates..][..gates]);
             }
-            if t > 0 {
-                self.recurrent.add_rows(&hidden, &mut step);
+            match k.hybrid {
+                _ if t == 0 => {}
+                None => self.recurrent.add_rows(&hidden, &mut step),
+                Some(hybrid) => self.add_hybrid(hybrid, &hidden, &mut step),
             }
             for ((step, hidden), cell) in step
                 .chunks_exact(gates)
@@ -79,6 +91,32 @@ impl Lstm {
             }
         }
         out.hidden.copy_from_slice(&hidden);
+    }
+
+    /// Adds what rows of hidden states give to the gates, quantizing each row.
+    fn add_hybrid(&self, k: HybridLstm, hidden: &[f32], step: &mut [f32]) {
+        let cells = self.cells;
+        let mut codes = vec![0.0; hidden.len()];
+        let mut sums = vec![0.0; step.len()];
+        let rows = hidden
+            .chunks_exact(cells)
+            .zip(codes.chunks_exact_mut(cells));
+        let scales: Vec<f32> = rows
+            .map(|(x, codes)| quantize_row(k.symmetric, x, codes))
+            .collect();
+        self.recurrent.rows(&codes, &mut sums, OPEN);
+        let rows = step
+            .chunks_exact_mut(4 * cells)
+            .zip(sums.chunks_exact(4 * cells));
+        for ((step, sums), row) in rows.zip(scales) {
+            let gates = step.chunks_exact_mut(cells).zip(sums.chunks_exact(cells));
+            for ((step, sums), scale) in gates.zip(k.scales) {
+                let scale = scale * row;
+                step.iter_mut()
+                    .zip(sums)
+                    .for_each(|(x, sum)| *x += sum * scale);
+            }
+        }
     }
 }
 

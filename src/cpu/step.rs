@@ -9,8 +9,8 @@ use super::operands::Operands;
 use super::product::Packed;
 use super::session::CpuSession;
 use super::{
-    add, batch_matmul, binary, cast, norm, place, pool, quantize, recurrent, reduce, resize, rfft,
-    row, select, softmax, take, unary,
+    add, batch_matmul, binary, cast, hybrid, norm, place, pool, quantize, recurrent, reduce,
+    resize, rfft, row, select, softmax, take, unary,
 };
 use crate::graph::{Graph, TensorId};
 use crate::kernel::{Kernel, Step};
@@ -140,7 +140,8 @@ impl CpuSession<'_> {
                 }),
                 (Kernel::LstmF32(k), Fast::LstmF32(lstm)) => {
                     let state = samples * k.shape.batch * k.shape.cells;
-                    let mut projected = memory.floats.take(4 * n);
+                    let gates = if k.hybrid.is_some() { 0 } else { 4 * n };
+                    let mut projected = memory.floats.take(gates);
                     let mut y = memory.floats.take(n);
                     let (mut hidden, mut cell) = (vec![0.0; state], vec![0.0; state]);
                     let mut out = lstm::Output {
@@ -150,7 +151,7 @@ impl CpuSession<'_> {
                     };
                     // The ranges of the states are those of all steps.
                     let cells = step.outputs[2];
-                    lstm.run(k, f32s(0), &mut out, &mut projected[..4 * n], |cell| {
+                    lstm.run(k, f32s(0), &mut out, &mut projected[..gates], |cell| {
                         self.see(cells, cell, &mut memory.tables);
                     });
                     memory.floats.give(projected);
@@ -316,6 +317,18 @@ impl CpuSession<'_> {
                 }),
                 (Kernel::SoftmaxI8(k), _) => {
                     memory.new_i8(n, |y, _| softmax::i8(k, i8s(0), y))
+                }
+                (Kernel::RowQuantize(k), _) => {
+                    let mut scales = vec![0.0; samples * k.rows];
+                    let codes = memory.new_f32(n, |y, _| {
+                        hybrid::row_quantize(k, f32s(0), y, &mut scales);
+                    });
+                    self.see(step.outputs[1], &scales, &mut memory.tables);
+                    states.push((step.outputs[1], Values::F32(scales)));
+                    codes
+                }
+                (Kernel::RowScale(k), _) => {
+                    memory.new_f32(n, |y, _| hybrid::row_scale(k, f32s(0), f32s(1), y))
                 }
                 (Kernel::Quantize(k), _) => memory.new_any(dtype, n, |y| match dtype {
                     DType::I16 => {

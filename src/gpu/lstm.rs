@@ -10,7 +10,11 @@ use super::shader::{Source, embed};
 use crate::kernel::{LstmF32, LstmI8, LstmShape};
 use std::ops::Range;
 
-pub(super) const SHADERS: &[Source] = &[embed!("f32/lstm"), embed!("int8/lstm")];
+pub(super) const SHADERS: &[Source] = &[
+    embed!("f32/lstm"),
+    embed!("f32/lstm_hybrid"),
+    embed!("int8/lstm"),
+];
 
 /// Iterations of loops that an invocation may make in one launch, by the count below: llvmpipe silently ends them at
 /// 65 535 in all, and compiled loops count a few more.
@@ -32,20 +36,10 @@ const CELLS_I8: usize = 2048;
 pub(super) fn f32(op: Op<'_>, k: &LstmF32) -> Vec<Launch> {
     let shape = &k.shape;
     let (rows, cells) = (shape.rows(), shape.cells);
-    let gates = scratch(0, rows * cells * 4);
-    let input_weights = by_cell(&k.input_weights, cells);
-    let product = ProductF32 {
-        shape: plain(rows, shape.input, cells * 4),
-        weights: &input_weights,
-        bias: &by_cell(&k.bias, cells),
-        bounds: (f32::NEG_INFINITY, f32::INFINITY),
+    let (gates, mut launches) = match k.hybrid {
+        Some(_) => (op.read(0), Vec::new()),
+        None => projection(op, k),
     };
-    let io = Io {
-        input: op.read(0),
-        in_stride: op.input_stride(0),
-        output: gates.clone(),
-    };
-    let mut launches = product.launches(io, op.paths);
 
     // Only a calibration wants the cell states of all steps.
     let step = shape.batch * cells;
@@ -61,6 +55,8 @@ pub(super) fn f32(op: Op<'_>, k: &LstmF32) -> Vec<Launch> {
             .u32([u32::from(k.cell_clip.is_finite())])
             .f32([k.cell_clip])
             .u32([steps.start as u32, steps.end as u32])
+            .f32(k.hybrid.map_or([0.0; 4], |hybrid| hybrid.scales))
+            .u32([u32::from(k.hybrid.is_some_and(|hybrid| hybrid.symmetric))])
     };
     let recurrent = by_cell(&k.recurrent_weights, cells);
     let mut weights = Vec::with_capacity(recurrent.len() * 4);
@@ -79,9 +75,14 @@ pub(super) fn f32(op: Op<'_>, k: &LstmF32) -> Vec<Launch> {
     ];
     let room = (cells <= CELLS_F32).then_some(cells);
     let loads = cells / 4 + cells % 4;
-    launches.extend(recurrence(
-        "f32/lstm", shape, params, &bindings, room, loads,
-    ));
+    // Quantizing a row takes one loop over its cells, and three long divisions.
+    let around = k.hybrid.map_or(0, |_| cells + 300);
+    let shader = match k.hybrid {
+        None => "f32/lstm",
+        Some(_) => "f32/lstm_hybrid",
+    };
+    let recurrence = recurrence(shader, shape, params, &bindings, room, (loads, around));
+    launches.extend(recurrence);
     // Of the last launch, after which all steps are there.
     if let Some(launch) = launches.last_mut().filter(|_| op.ranges) {
         launch.traces = vec![
@@ -98,6 +99,25 @@ pub(super) fn f32(op: Op<'_>, k: &LstmF32) -> Vec<Launch> {
         ];
     }
     launches
+}
+
+/// The gates that the inputs of all steps give, and the launches that compute them.
+fn projection(op: Op<'_>, k: &LstmF32) -> (Binding, Vec<Launch>) {
+    let (rows, cells) = (k.shape.rows(), k.shape.cells);
+    let gates = scratch(0, rows * cells * 4);
+    let input_weights = by_cell(&k.input_weights, cells);
+    let product = ProductF32 {
+        shape: plain(rows, k.shape.input, cells * 4),
+        weights: &input_weights,
+        bias: &by_cell(&k.bias, cells),
+        bounds: (f32::NEG_INFINITY, f32::INFINITY),
+    };
+    let io = Io {
+        input: op.read(0),
+        in_stride: op.input_stride(0),
+        output: gates.clone(),
+    };
+    (gates, product.launches(io, op.paths))
 }
 
 /// int8.
@@ -188,7 +208,7 @@ pub(super) fn i8(op: Op<'_>, k: &LstmI8) -> Vec<Launch> {
         params,
         &bindings,
         room,
-        quads,
+        (quads, 0),
     ));
     launches.extend([
         pack(8, rows * cells, 0, rows * cells, 0).launch(hidden, op.write(0)),
@@ -198,7 +218,7 @@ pub(super) fn i8(op: Op<'_>, k: &LstmI8) -> Vec<Launch> {
     launches
 }
 
-/// The recurrence, in as few launches as its loops allow: `loads` iterations a cell and step. Workgroup memory has room
+/// The recurrence, in as few launches as its loops allow: `loads` iterations a cell and step, `around` a step. Workgroup memory has room
 /// for `room` cells or quads of cells; without, the hidden states go through storage.
 fn recurrence(
     shader: &'static str,
@@ -206,12 +226,12 @@ fn recurrence(
     params: impl Fn(Range<usize>) -> Params,
     bindings: &[Binding],
     room: Option<usize>,
-    loads: usize,
+    (loads, around): (usize, usize),
 ) -> Vec<Launch> {
     let (time, batch) = (shape.time, shape.batch);
     let turns = shape.cells.div_ceil(INVOCATIONS);
     // Packing hidden states takes another iteration for each 16 that multiply them, and there are the loops around.
-    let iterations = turns * (loads + 1) + loads.div_ceil(16) + 2;
+    let iterations = turns * (loads + 1) + loads.div_ceil(16) + 2 + around;
     let steps = (ITERATIONS / iterations).max(1);
     (0..time)
         .step_by(steps)

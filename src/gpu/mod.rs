@@ -15,6 +15,7 @@ mod conv;
 mod copy;
 mod device;
 mod fully_connected;
+mod hybrid;
 mod launch;
 mod loaded;
 mod lstm;
@@ -77,6 +78,8 @@ fn launches(op: Op<'_>) -> Option<Vec<Launch>> {
         Kernel::Table(k) => quantize::table(op, k),
         Kernel::Table16(k) => quantize::table_16(op, k),
         Kernel::Quantize(k) => quantize::quantize(op, k),
+        Kernel::RowQuantize(k) => hybrid::row_quantize(op, k),
+        Kernel::RowScale(k) => hybrid::row_scale(op, k),
         Kernel::Dequantize(k) => quantize::dequantize(op, k),
         Kernel::MatmulF32(k) => batch_matmul::f32(op, k)?,
         Kernel::MatmulI8(k) => batch_matmul::i8(op, k)?,

@@ -9,8 +9,8 @@
 //! `override` cannot say: type names and numbers of variables.
 
 use super::{
-    batch_matmul, binary, cast, conv, copy, fully_connected, lstm, norm, place, pool, quantize,
-    ranges, recurrent, reduce, resize, rfft, roofline, row, select, softmax, take, unary,
+    batch_matmul, binary, cast, conv, copy, fully_connected, hybrid, lstm, norm, place, pool,
+    quantize, ranges, recurrent, reduce, resize, rfft, roofline, row, select, softmax, take, unary,
 };
 use std::collections::BTreeSet;
 
@@ -44,6 +44,9 @@ const SHARED: &[Source] = &[
     embed!("shared/bins"),
     embed!("shared/bounds"),
     embed!("shared/order_key"),
+    embed!("shared/double"),
+    embed!("shared/recurrence"),
+    embed!("shared/row_parameters"),
     embed!("shared/range"),
     embed!("shared/broadcast"),
     embed!("shared/compare"),
@@ -64,6 +67,7 @@ pub(super) const KERNELS: &[&[Source]] = &[
     conv::SHADERS,
     copy::SHADERS,
     fully_connected::SHADERS,
+    hybrid::SHADERS,
     lstm::SHADERS,
     norm::SHADERS,
     place::SHADERS,

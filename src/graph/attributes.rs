@@ -112,6 +112,7 @@ pub(super) fn op(code: i32, name: &str, operator: &Operator) -> Result<Option<Op
             }
             Op::FullyConnected {
                 activation: activation(o.fused_activation_function)?,
+                asymmetric: o.asymmetric_quantize_inputs,
             }
         }
         B::BatchMatmul => {
@@ -246,6 +247,7 @@ fn lstm(operator: &Operator) -> Result<Op, String> {
     Ok(Op::UnidirectionalSequenceLstm(Lstm {
         cell_clip: o.cell_clip,
         time_major: o.time_major,
+        asymmetric: o.asymmetric_quantize_inputs,
     }))
 }
 

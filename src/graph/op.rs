@@ -15,6 +15,8 @@ pub enum Op {
     FullyConnected {
         /// Fused activation.
         activation: Activation,
+        /// How float rows are quantized for int8 weights: with a zero point, or without.
+        asymmetric: bool,
     },
     /// Matrix products of two activations, batch by batch.
     BatchMatmul {
@@ -304,6 +306,8 @@ pub struct Lstm {
     pub cell_clip: f32,
     /// Whether the input is `[time, batch, input]` instead of `[batch, time, input]`.
     pub time_major: bool,
+    /// How a layer with float activations and int8 weights quantizes its input and state: with zero points, or without.
+    pub asymmetric: bool,
 }
 
 /// Masks of STRIDED_SLICE, a bit for each entry of begin/end/strides.

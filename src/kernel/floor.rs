@@ -63,6 +63,7 @@ impl Kernel {
             | Kernel::AddI8(_)
             | Kernel::Cumsum(_)
             | Kernel::Quantize(_) => elements,
+            Kernel::RowQuantize(_) | Kernel::RowScale(_) => elements * 3,
             Kernel::Rfft(k) => {
                 let log = u64::from(k.lengths[0].ilog2() + k.lengths[1].ilog2());
                 elements * 10 * log

@@ -3,8 +3,8 @@
 //! Supported is the layer that converters write for a Keras LSTM: four gates, no peephole, no projection, no layer
 //! normalisation. The state is zero at the start of every sample.
 
-use super::{Context, fold_zero_point};
-use crate::graph::{Error, Lstm, TensorId, lstm_inputs as inputs};
+use super::{Context, HybridLstm, fold_zero_point};
+use crate::graph::{Error, Lstm, lstm_inputs as inputs};
 use crate::num::{DType, Multiplier, gemmlowp};
 use std::sync::{Arc, OnceLock};
 
@@ -28,7 +28,10 @@ pub struct LstmShape {
 pub struct LstmF32 {
     /// Sizes.
     pub shape: LstmShape,
-    /// `[4 · cells, input]`, gates stacked.
+    /// For int8 weights. Then what it reads is not the input but the gates that the input gives, bias included,
+    /// `[rows, 4 · cells]`, and the recurrent weights are whole numbers.
+    pub hybrid: Option<HybridLstm>,
+    /// `[4 · cells, input]`, gates stacked; empty for a hybrid layer.
     pub input_weights: Vec<f32>,
     /// `[4 · cells, cells]`.
     pub recurrent_weights: Vec<f32>,
@@ -148,30 +151,73 @@ fn stack<T>(
 }
 
 pub(super) fn f32(c: Context<'_>, a: &Lstm) -> Result<LstmF32, Error> {
+    let shape = float_shape(c, a)?;
+    let weights = |i: usize| c.f32s(c.input(i)?);
+    Ok(LstmF32 {
+        shape,
+        hybrid: None,
+        input_weights: stack(inputs::INPUT_WEIGHTS, weights)?,
+        recurrent_weights: stack(inputs::RECURRENT_WEIGHTS, weights)?,
+        bias: stack(inputs::BIAS, |i| c.bias_f32(i, shape.cells))?,
+        cell_clip: cell_clip(a),
+    })
+}
+
+/// The sizes of a layer whose activations and states are float.
+fn float_shape(c: Context<'_>, a: &Lstm) -> Result<LstmShape, Error> {
     let shape = shape(c, a)?;
     c.expect_dtype(c.output(0)?, DType::F32)?;
     for i in [inputs::OUTPUT_STATE, inputs::CELL_STATE] {
         c.expect_dtype(c.input(i)?, DType::F32)?;
     }
-    let weights = |i: usize| -> Result<Vec<f32>, Error> {
-        let id: TensorId = c.input(i)?;
-        if c.tensor(id).dtype == DType::I8 {
-            return Err(c.error(
-                "int8 weights with float activations (dynamic range) are not supported yet",
-            ));
-        }
-        c.f32s(id)
+    Ok(shape)
+}
+
+fn cell_clip(a: &Lstm) -> f32 {
+    if a.cell_clip > 0.0 {
+        a.cell_clip
+    } else {
+        f32::INFINITY
+    }
+}
+
+/// A layer with int8 weights and float activations.
+pub(super) struct Hybrid {
+    /// Its recurrent part.
+    pub kernel: LstmF32,
+    /// `[4 · cells, input]`.
+    pub input_weights: Vec<i8>,
+    /// Scales of these, `[4 · cells]`.
+    pub input_scales: Vec<f32>,
+}
+
+pub(super) fn hybrid(c: Context<'_>, a: &Lstm) -> Result<Hybrid, Error> {
+    let shape = float_shape(c, a)?;
+    let scale = |i: usize| c.weight_scales(c.input(i)?, 1, 0);
+    let weights = |i: usize| c.i8s(c.input(i)?);
+    let scales = stack(inputs::RECURRENT_WEIGHTS, scale)?;
+    let [i, f, g, o] = scales[..] else {
+        return Err(c.error("its recurrent weights need one scale a matrix"));
     };
-    Ok(LstmF32 {
-        shape,
-        input_weights: stack(inputs::INPUT_WEIGHTS, weights)?,
-        recurrent_weights: stack(inputs::RECURRENT_WEIGHTS, weights)?,
-        bias: stack(inputs::BIAS, |i| c.bias_f32(i, shape.cells))?,
-        cell_clip: if a.cell_clip > 0.0 {
-            a.cell_clip
-        } else {
-            f32::INFINITY
+    let recurrent = stack(inputs::RECURRENT_WEIGHTS, weights)?;
+    let input_scales = stack(inputs::INPUT_WEIGHTS, scale)?;
+    let repeated = input_scales.into_iter();
+    Ok(Hybrid {
+        kernel: LstmF32 {
+            shape,
+            hybrid: Some(HybridLstm {
+                scales: [i, f, g, o],
+                symmetric: !a.asymmetric,
+            }),
+            input_weights: Vec::new(),
+            recurrent_weights: recurrent.into_iter().map(f32::from).collect(),
+            bias: stack(inputs::BIAS, |i| c.bias_f32(i, shape.cells))?,
+            cell_clip: cell_clip(a),
         },
+        input_weights: stack(inputs::INPUT_WEIGHTS, weights)?,
+        input_scales: repeated
+            .flat_map(|scale| std::iter::repeat_n(scale, shape.cells))
+            .collect(),
     })
 }
 

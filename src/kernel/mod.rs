@@ -10,6 +10,7 @@ mod conv;
 mod device;
 mod floor;
 mod fully_connected;
+mod hybrid;
 mod lstm;
 mod norm;
 mod place;
@@ -24,6 +25,7 @@ mod select;
 mod shape;
 mod softmax;
 mod space;
+mod stage;
 mod strided_slice;
 mod take;
 mod tolerance;
@@ -41,6 +43,7 @@ pub use device::{
 };
 pub use floor::{Floor, Floors};
 pub use fully_connected::{FullyConnected, FullyConnectedF32, FullyConnectedI8};
+pub use hybrid::{HybridLstm, RowQuantize, RowScale};
 pub use lstm::{LstmF32, LstmI8, LstmShape};
 pub use norm::{L2Norm, LogSoftmaxI8};
 pub use place::{Box8, Place, VIEW};
@@ -58,9 +61,10 @@ pub use softmax::{Softmax, SoftmaxI8};
 pub use take::{MAX_INDICES, Take};
 pub use tolerance::HALVES;
 
-use crate::graph::{Error, Graph, Move, Op, Part, Quantization, Tensor, TensorId, Unary};
+use crate::graph::{Error, Graph, Move, Op, Part, TensorId, Unary};
 use crate::num::DType;
 use context::{Context, u32_of};
+use stage::Between;
 
 /// What a device runs: the graph and one prepared kernel a node.
 #[derive(Debug)]
@@ -181,6 +185,10 @@ pub enum Kernel {
     Complex(Part),
     /// Another type, by C's conversion.
     Cast,
+    /// Rows of floats as whole numbers, with their scales.
+    RowQuantize(RowQuantize),
+    /// Sums of such as floats.
+    RowScale(RowScale),
     /// Float to 8 bits.
     Quantize(Quantize),
     /// 8 bits to float.
@@ -218,21 +226,21 @@ pub fn prepare(graph: Graph) -> Result<Program, Error> {
                 continue;
             }
             context.check_values(&inputs, &outputs)?;
-            for (kernel, spread) in context.kernels(place)? {
+            let first = given + added.len();
+            for stage in context.stages(place)? {
                 let mut step = Step {
                     node: i,
-                    kernel,
+                    kernel: stage.kernel,
                     inputs: inputs.clone(),
                     outputs: outputs.clone(),
                 };
-                // What lies between two kernels of a node is a tensor that the file does not have.
-                if let Some(shape) = spread {
-                    step.outputs = vec![given + added.len()];
-                    added.push(between(context.tensor(inputs[0]), shape));
-                } else if let Some(last) = steps.last().filter(|s: &&Step| s.node == i)
-                    && last.outputs[0] >= given
-                {
-                    step.inputs = last.outputs.clone();
+                if !stage.reads.is_empty() {
+                    step.inputs = stage.reads.iter().map(|k| first + k).collect();
+                }
+                if !stage.writes.is_empty() {
+                    let from = given + added.len();
+                    added.extend(stage.writes.into_iter().map(Between::tensor));
+                    step.outputs = (from..given + added.len()).collect();
                 }
                 context.check_work(&step.kernel)?;
                 steps.push(step);
@@ -246,23 +254,6 @@ pub fn prepare(graph: Graph) -> Result<Program, Error> {
         given,
         steps,
     })
-}
-
-/// A tensor between two kernels, of the type and parameters of another.
-fn between(of: &Tensor, shape: [usize; 4]) -> Tensor {
-    let quantization = of.quantization.as_ref().map(|q| Quantization {
-        scales: q.scales.clone(),
-        zero_points: q.zero_points.clone(),
-        axis: 0,
-    });
-    Tensor {
-        name: format!("{} with zeros between its pixels", of.name),
-        shape: shape.to_vec(),
-        dtype: of.dtype,
-        quantization,
-        constant: None,
-        variable: false,
-    }
 }
 
 /// The tensors that a node reads at run time, each once: what it must be fed with to run alone.
@@ -295,24 +286,7 @@ impl Program {
     }
 }
 
-/// A kernel of a node, with the shape of what it writes if that is not a tensor of the file.
-type Stage = (Kernel, Option<[usize; 4]>);
-
 impl Context<'_> {
-    /// The kernels of output `place`, each with the shape of what it writes if that is not a tensor of the file.
-    fn kernels(self, place: usize) -> Result<Vec<Stage>, Error> {
-        let (window, at) = match &self.node.op {
-            Op::TransposeConv(w) => (w, transpose_conv::TRANSPOSE_CONV),
-            Op::Convolution2dTransposeBias(w) => (w, transpose_conv::TRANSPOSE_BIAS),
-            _ => return Ok(vec![(self.kernel(place)?, None)]),
-        };
-        let spread = transpose_conv::prepare(self, window, &at)?;
-        let first = spread
-            .place
-            .map(|place| (Kernel::Place(place), Some(spread.shape)));
-        Ok(first.into_iter().chain([(spread.conv, None)]).collect())
-    }
-
     fn kernel(self, place: usize) -> Result<Kernel, Error> {
         let (inputs, _) = self.io(place);
         let first = inputs.first().copied();
@@ -331,13 +305,13 @@ impl Context<'_> {
             (Op::DepthwiseConv2d(w), DType::I8) => {
                 conv::i8(self, w, Conv::Depthwise).map(Kernel::DepthwiseI8)
             }
-            (Op::FullyConnected { activation }, DType::F32) if !is_constant(1) => {
+            (Op::FullyConnected { activation, .. }, DType::F32) if !is_constant(1) => {
                 batch_matmul::dense(self, *activation).map(Kernel::MatmulF32)
             }
-            (Op::FullyConnected { activation }, DType::F32) => {
+            (Op::FullyConnected { activation, .. }, DType::F32) => {
                 fully_connected::f32(self, *activation).map(Kernel::FullyConnectedF32)
             }
-            (Op::FullyConnected { activation }, DType::I8) => {
+            (Op::FullyConnected { activation, .. }, DType::I8) => {
                 fully_connected::i8(self, *activation).map(Kernel::FullyConnectedI8)
             }
             (Op::BatchMatmul { adj_x, adj_y }, DType::F32) => {

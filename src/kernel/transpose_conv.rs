@@ -2,19 +2,10 @@
 //! are of the same products, so int8 is exact, and every device's fast convolution serves.
 
 use super::place::{Box8, Place, VIEW};
+use super::stage::{Between, Stage};
 use super::{Context, ConvF32, ConvI8, ConvShape, Kernel, u32_of};
-use crate::graph::{Error, Padding, TensorId, Window};
+use crate::graph::{Error, Padding, Quantization, TensorId, Window};
 use crate::num::DType;
-
-/// What is to be computed, first the pixels spread out (unless they are already), then the convolution.
-pub(super) struct Spread {
-    /// Puts zeros between pixels; `None` for a stride of 1.
-    pub place: Option<Place>,
-    /// Shape of the spread image.
-    pub shape: [usize; 4],
-    /// The convolution.
-    pub conv: Kernel,
-}
 
 /// Inputs by what they are.
 pub(super) struct Places {
@@ -36,7 +27,8 @@ pub(super) const TRANSPOSE_BIAS: Places = Places {
     bias: 2,
 };
 
-pub(super) fn prepare(c: Context<'_>, window: &Window, at: &Places) -> Result<Spread, Error> {
+/// First the pixels spread out (unless they are already), then the convolution.
+pub(super) fn stages(c: Context<'_>, window: &Window, at: &Places) -> Result<Vec<Stage>, Error> {
     let (input, filter, output) = (c.input(at.input)?, c.input(at.filter)?, c.output(0)?);
     let [batch, in_h, in_w, in_c] = c.shape_of_rank::<4>(input)?;
     let [out_c, k_h, k_w, depth] = c.shape_of_rank::<4>(filter)?;
@@ -113,7 +105,27 @@ pub(super) fn prepare(c: Context<'_>, window: &Window, at: &Places) -> Result<Sp
         }
     });
     let conv = convolution(c, window, at, geometry, [input, filter, output])?;
-    Ok(Spread { place, shape, conv })
+    let of = c.tensor(input);
+    let spread = place.map(|place| Stage {
+        kernel: Kernel::Place(place),
+        reads: Vec::new(),
+        writes: vec![Between {
+            name: format!("{} with zeros between its pixels", of.name),
+            shape: shape.to_vec(),
+            dtype: of.dtype,
+            quantization: of.quantization.as_ref().map(|q| Quantization {
+                scales: q.scales.clone(),
+                zero_points: q.zero_points.clone(),
+                axis: 0,
+            }),
+        }],
+    });
+    let conv = Stage {
+        kernel: conv,
+        reads: spread.iter().map(|_| 0).collect(),
+        writes: Vec::new(),
+    };
+    Ok(spread.into_iter().chain([conv]).collect())
 }
 
 fn convolution(

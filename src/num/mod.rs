@@ -1,6 +1,7 @@
 //! Pure arithmetic and plain values. Knows no graph, no model and no device.
 
 pub mod affine;
+mod dynamic;
 pub mod fixed;
 pub mod gemmlowp;
 pub mod histogram;
@@ -8,6 +9,7 @@ mod range;
 mod values;
 
 pub use affine::Affine;
+pub use dynamic::RowParameters;
 pub use fixed::Multiplier;
 pub use histogram::Histogram;
 pub use range::Range;

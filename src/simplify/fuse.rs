@@ -62,7 +62,7 @@ fn code(node: &Node) -> Option<i8> {
 fn can_fuse(node: &Node) -> bool {
     let activation = match &node.op {
         Op::Conv2d(w) | Op::DepthwiseConv2d(w) => w.activation,
-        Op::FullyConnected { activation } => *activation,
+        Op::FullyConnected { activation, .. } => *activation,
         Op::Binary(Binary::Add | Binary::Sub | Binary::Mul, activation) => *activation,
         _ => return false,
     };

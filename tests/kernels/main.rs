@@ -8,6 +8,7 @@
 mod support;
 
 mod case;
+mod hybrid;
 mod product;
 mod recurrence;
 
@@ -18,7 +19,8 @@ use zeropoint::cpu::Cpu;
 use zeropoint::graph::{Graph, Move, Node, Op, Tensor};
 use zeropoint::kernel::{
     ConvF32, ConvI8, ConvShape, Device, Feed, FullyConnected, FullyConnectedF32, FullyConnectedI8,
-    Keep, Kernel, LstmF32, LstmI8, LstmShape, Program, SessionConfig, Statistics, Step,
+    Keep, Kernel, LstmF32, LstmI8, LstmShape, Program, RowQuantize, SessionConfig, Statistics,
+    Step,
 };
 use zeropoint::num::{DType, Multiplier, Values, gemmlowp};
 

@@ -10,6 +10,7 @@ fn lstm(random: &mut Random, shape: LstmShape, samples: usize, devices: &[Box<dy
     let scaled = |v: Vec<f32>, s: f32| v.into_iter().map(|x| x * s).collect::<Vec<f32>>();
     let kernel = Kernel::LstmF32(LstmF32 {
         shape,
+        hybrid: None,
         input_weights: scaled(random.f32s(4 * cells * shape.input), scale(shape.input)),
         recurrent_weights: scaled(random.f32s(4 * cells * cells), 0.5 * scale(cells)),
         bias: random.f32s(4 * cells),
@@ -121,6 +122,7 @@ fn ranges_of_an_lstm_do_not_depend_on_the_batch() {
     let (rows, cells, samples) = (shape.rows(), shape.cells, 10);
     let kernel = Kernel::LstmF32(LstmF32 {
         shape,
+        hybrid: None,
         input_weights: random.f32s(4 * cells * shape.input),
         recurrent_weights: random.f32s(4 * cells * cells),
         bias: random.f32s(4 * cells),

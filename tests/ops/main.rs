@@ -262,6 +262,7 @@ ops! {
     folded: [];
     fully_connected: [("weight_zp", "weights with a zero point, which no converter writes for int8")];
     gather: [HYBRID, TOP_K[0], TOP_K[1]];
+    hybrid: [];
     mean: [];
     move_: [];
     norm: [("local_response", "an operator of old networks that is not on the list")];

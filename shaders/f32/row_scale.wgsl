@@ -1,0 +1,35 @@
+// Sums of whole numbers as floats: sum · weight scale · row scale + bias.
+#import shared/run
+#import shared/bounds
+
+struct Scale {
+    // Elements of one sample, rows of it with a scale of their own, channels.
+    elements: u32,
+    rows: u32,
+    channels: u32,
+    low: f32,
+    high: f32,
+}
+
+@group(0) @binding(1) var<storage, read> sums: array<f32>;
+// [sample][row]
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+@group(0) @binding(3) var<storage, read_write> output: array<f32>;
+@group(0) @binding(4) var<storage, read> p: Scale;
+// [channel] scale and bias
+@group(0) @binding(5) var<storage, read> weights: array<vec2<f32>>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group_id: vec3<u32>,
+    @builtin(num_workgroups) group_count: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_workgroup(group_id, group_count) * 64u + local;
+    if (i >= run.samples * p.elements) {
+        return;
+    }
+    let w = weights[i % p.elements % p.channels];
+    let row = i / (p.elements / p.rows);
+    output[i] = bounded(sums[i] * (w.x * scales[row]) + w.y, p.low, p.high);
+}
