@@ -36,6 +36,20 @@ pub struct ModelIdentity {
     pub crc32: u32,
 }
 
+impl ModelIdentity {
+    /// That of the model in the file `path` with these bytes.
+    pub fn of(path: &std::path::Path, bytes: &[u8]) -> ModelIdentity {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        let name = path.file_name().unwrap_or_default();
+        ModelIdentity {
+            file: name.to_string_lossy().into_owned(),
+            bytes: bytes.len() as u64,
+            crc32: crc.sum(),
+        }
+    }
+}
+
 /// Statistics of one tensor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TensorStatistics {

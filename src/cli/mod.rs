@@ -3,6 +3,7 @@
 
 mod calibrate;
 mod check;
+mod choices;
 mod devices;
 mod evaluate;
 mod failure;
@@ -10,8 +11,10 @@ mod inspect;
 mod ops;
 mod output;
 mod plan;
+mod plan_file;
 mod progress;
 mod quantize;
+mod recipe;
 mod run;
 mod selection;
 mod target;

@@ -1,6 +1,7 @@
 //! `zeropoint plan`
 
-use super::quantize::{Choices, Planned, SCHEMES};
+use super::choices::{Choices, Planned, SCHEMES};
+use super::plan_file::PlanFile;
 use super::{Failure, output};
 use clap::Args;
 use zeropoint::kernel;
@@ -17,7 +18,7 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let choices = &arguments.choices;
-    if !choices.scheme.is_integer() {
+    if choices.scheme.of_nodes().is_none() {
         return Err(Failure::Input(format!(
             "--scheme {} changes constants alone, so there is nothing to plan",
             choices.scheme.name()
@@ -25,7 +26,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let planned = choices.plan()?;
     if choices.json {
-        return output::print_json(&planned.plan);
+        return output::print_json(&PlanFile::of(&planned, &choices.model)?);
     }
     output::print(&report::plan(&report_of(&planned)?));
     Ok(())
@@ -41,11 +42,17 @@ fn report_of(planned: &Planned) -> Result<PlanReport, Failure> {
     let operator = |(i, node): (usize, &zeropoint::graph::Node)| {
         let output = node.outputs.first().copied();
         let activation = output.and_then(|id| plan.activation(id));
-        let float = plan.operators[i].float;
-        let (becomes, why) = match (float, activation) {
-            (Some(reason), _) => ("float", reason.to_string()),
-            (None, Some(a)) => ("int8", a.why.to_string()),
-            (None, None) => ("unchanged", "it has no float tensors".into()),
+        let decided = &plan.operators[i];
+        let becomes = decided.scheme.map_or("unchanged".into(), |s| s.to_string());
+        let why = match (decided.scheme, decided.float, activation) {
+            (_, Some(reason), _) => reason.to_string(),
+            (Some(_), None, Some(a)) => a.why.to_string(),
+            (Some(_), None, None) => "float activations, int8 weights".into(),
+            (None, None, _) => "it has no float tensors".into(),
+        };
+        let why = match decided.fallback {
+            true => format!("no kernel of 16 bits; {why}"),
+            false => why,
         };
         let constants = node.inputs.iter().flatten().copied();
         let constants = constants.filter(|&id| graph.tensors[id].constant.is_some());

@@ -4,7 +4,7 @@
 //! narrow range; the formulas are restated in ARCHITECTURE.md, "Numbers".
 
 /// Scale and zero point of a tensor quantized as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Affine {
     /// Size of one step.
     pub scale: f32,
@@ -26,6 +26,16 @@ pub fn activation_8bit(min: f32, max: f32, qmin: i32) -> Affine {
         high += NARROWEST;
     }
     spread(low as f32, high as f32, qmin)
+}
+
+/// Scale of a symmetric 16-bit activation with the observed range `[min, max]`, for q in [−32767, 32767]; its zero point is
+/// 0, as LiteRT's kernels demand.
+pub fn activation_16bit(min: f32, max: f32) -> Affine {
+    let largest = f64::from(min.abs().max(max.abs())).max(NARROWEST);
+    Affine {
+        scale: (largest / 32767.0) as f32,
+        zero_point: 0,
+    }
 }
 
 /// Scale and zero point of an int8 constant whose values lie in `[min, max]`: a narrow range is widened less than that of

@@ -1,7 +1,7 @@
 //! A typed, flat array of numbers: what moves between data sets, devices and reports.
 
 /// Element type of a tensor or of an array in a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DType {
     /// IEEE single precision.

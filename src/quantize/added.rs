@@ -1,7 +1,9 @@
 //! The tensors a quantized model has beyond those of the float model: their numbers, names and places.
 
 use super::plan::Intermediates;
-use crate::graph::{Graph, Op, TensorId};
+use super::rule::Rule;
+use super::scheme::Decision;
+use crate::graph::{Graph, TensorId};
 use crate::num::{Affine, DType};
 use std::collections::{HashMap, HashSet};
 
@@ -48,15 +50,16 @@ pub(super) fn is_float(graph: &Graph, id: TensorId) -> bool {
     graph.tensors[id].dtype == DType::F32
 }
 
-/// Five tensors for each LSTM; `affine` has the parameters of its output.
+/// Five tensors for each integer LSTM; `affine` has the parameters of its output.
 pub(super) fn intermediates(
     graph: &Graph,
+    decisions: &[Decision],
     affine: &[Option<Affine>],
     added: &mut Added,
 ) -> Vec<Intermediates> {
-    let lstms = graph.nodes.iter().enumerate();
-    lstms
-        .filter(|(_, n)| matches!(n.op, Op::UnidirectionalSequenceLstm(_)))
+    let nodes = graph.nodes.iter().enumerate();
+    nodes
+        .filter(|&(i, _)| decisions[i].rule == Rule::Lstm)
         .filter_map(|(node, n)| {
             let hidden = affine[*n.outputs.first()?]?;
             let first = added.next;

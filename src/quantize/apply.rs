@@ -2,11 +2,12 @@
 //! names a tensor (signatures, metadata) stays right.
 
 use super::Error;
-use super::plan::{ConstantPlan, Intermediates, Io, Place, Plan, Role};
+use super::plan::{ConstantPlan, ConversionOperator, Intermediates, Io, Place, Plan, Role};
+use super::scheme::NodeScheme;
 use crate::graph::{Graph, TensorId};
 use crate::model::{
-    Buffer, BuiltinOperator, Model, Operator, OperatorCode, QuantizationParameters, SubGraph,
-    Tensor, TensorType, builtin_code,
+    Buffer, BuiltinOperator, BuiltinOptions, Model, Operator, OperatorCode, QuantizationParameters,
+    SubGraph, Tensor, TensorType, builtin_code,
 };
 use crate::num::affine::{quantize, quantize_bias, quantize_weight};
 use crate::num::{Affine, DType, Values};
@@ -65,7 +66,7 @@ pub fn apply(model: &Model, graph: &Graph, plan: &Plan) -> Result<Model, Error> 
     }
     subgraph.tensors = Some(edit.tensors);
     result.operator_codes = Some(codes.new);
-    raise_runtime_version(&mut result, &mut buffers, plan.min_runtime_version);
+    raise_runtime_version(&mut result, &mut buffers, &plan.min_runtime_version);
     result.buffers = Some(buffers.list);
     result.subgraphs = Some(subgraphs);
     Ok(result)
@@ -96,7 +97,7 @@ impl Edit<'_> {
             tensor.name = Some(added.name.clone());
             tensor.buffer = 0;
             if let Some(affine) = added.affine {
-                set_activation(&mut tensor, DType::I8, affine);
+                set_activation(&mut tensor, added.dtype, affine);
             }
             self.added.insert(added.tensor, tensor);
         }
@@ -105,24 +106,16 @@ impl Edit<'_> {
         for activation in &plan.activations {
             let (id, affine) = (activation.tensor, activation.affine);
             let tensor = self.tensor(id)?;
-            match plan.io {
-                Io::Float if surface.contains(&id) => {}
-                Io::Uint8 if surface.contains(&id) => {
-                    let zero_point = affine.zero_point + 128;
-                    set_activation(
-                        tensor,
-                        DType::U8,
-                        Affine {
-                            zero_point,
-                            ..affine
-                        },
-                    );
-                }
-                _ => set_activation(tensor, activation.dtype, affine),
+            if plan.io != Io::Float || !surface.contains(&id) {
+                set_activation(tensor, activation.dtype, affine);
             }
             if tensor.is_variable {
                 tensor.buffer = 0;
             }
+        }
+        for outside in &plan.surface {
+            let tensor = self.tensor(outside.tensor)?;
+            set_activation(tensor, outside.dtype, outside.affine);
         }
         Ok(())
     }
@@ -185,6 +178,12 @@ impl Edit<'_> {
         }
     }
 
+    /// Whether a tensor has 16 bits.
+    fn is_wide(&self, id: TensorId) -> bool {
+        let tensor = self.tensors.get(id);
+        tensor.is_some_and(|t| t.type_ == TensorType::Int16 as i8)
+    }
+
     /// The operators with their new inputs, outputs and versions, and the conversions around them.
     fn operators(
         &self,
@@ -229,9 +228,12 @@ impl Edit<'_> {
             let last = i == end;
             let here = plan.conversions.iter();
             for c in here.filter(|c| c.before == i || (last && c.before > end)) {
-                let (code, version) = match c.operator {
-                    "DEQUANTIZE" => (BuiltinOperator::Dequantize, 2),
-                    _ => (BuiltinOperator::Quantize, 1),
+                let wide = [c.from, c.to].iter().any(|&id| self.is_wide(id));
+                let (code, version) = match (c.operator, wide) {
+                    (ConversionOperator::Dequantize, false) => (BuiltinOperator::Dequantize, 2),
+                    (ConversionOperator::Dequantize, true) => (BuiltinOperator::Dequantize, 3),
+                    (ConversionOperator::Quantize, false) => (BuiltinOperator::Quantize, 1),
+                    (ConversionOperator::Quantize, true) => (BuiltinOperator::Quantize, 2),
                 };
                 all.push(Operator {
                     opcode_index: codes.builtin(code, version),
@@ -244,10 +246,24 @@ impl Edit<'_> {
                 operator.opcode_index = codes
                     .renew(operator.opcode_index, plan.operators[i].version)
                     .ok_or_else(|| self.mismatch())?;
+                if plan.operators[i].scheme == Some(NodeScheme::Dynamic) {
+                    quantize_with_zero_points(&mut operator);
+                }
                 all.push(operator);
             }
         }
         Ok(all)
+    }
+}
+
+/// Has a hybrid kernel quantize its inputs with zero points.
+fn quantize_with_zero_points(operator: &mut Operator) {
+    match &mut operator.builtin_options {
+        Some(BuiltinOptions::FullyConnectedOptions(o)) => o.asymmetric_quantize_inputs = true,
+        Some(BuiltinOptions::UnidirectionalSequenceLstmOptions(o)) => {
+            o.asymmetric_quantize_inputs = true;
+        }
+        _ => {}
     }
 }
 
@@ -281,6 +297,19 @@ fn integers(constant: &ConstantPlan, values: &[f32], step: usize) -> Values {
                 .map(|(k, &x)| quantize_bias(x, scales[channel(k)]))
                 .collect(),
         ),
+        Role::WideBias => Values::I64(
+            values
+                .iter()
+                .enumerate()
+                .map(|(k, &x)| (f64::from(x) / f64::from(scales[channel(k)])).round() as i64)
+                .collect(),
+        ),
+        Role::WideOperand => Values::I16(
+            values
+                .iter()
+                .map(|&x| (x * (1.0 / scales[0])).round().clamp(-32767.0, 32767.0) as i16)
+                .collect(),
+        ),
         Role::Operand => {
             let affine = Affine {
                 scale: scales[0],
@@ -302,6 +331,7 @@ fn set_type(tensor: &mut Tensor, dtype: DType) {
         DType::U8 => TensorType::Uint8,
         DType::I16 => TensorType::Int16,
         DType::I32 => TensorType::Int32,
+        DType::I64 => TensorType::Int64,
         _ => TensorType::Float32,
     };
     tensor.type_ = code as i8;

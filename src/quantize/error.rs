@@ -59,11 +59,13 @@ pub enum Error {
         /// What is wrong and what to do.
         what: String,
     },
-    /// Operators that cannot be integer, where all have to be.
-    #[error("{file}: {} cannot be integer:{}", counted(operators.len()), listed(operators))]
-    NotInteger {
+    /// Operators that cannot be integer where all have to be, or cannot have the scheme that they must have.
+    #[error("{file}: {} cannot be {what}:{}", counted(operators.len()), listed(operators))]
+    NotAsAsked {
         /// Model file.
         file: String,
+        /// What they cannot be.
+        what: &'static str,
         /// Each with its reason.
         operators: Vec<String>,
     },

@@ -1,56 +1,76 @@
 //! In which forms a float tensor exists in the quantized model, and the conversions between them.
 //!
-//! Every tensor has a home: int8 where an operator with an int8 kernel computes it, else float. Inputs and outputs of the
-//! model have the type that the caller asked for, with a twin inside where that is another one. Where an operator wants
-//! another form than there is, a QUANTIZE or DEQUANTIZE makes it, once for all who want it.
+//! Every tensor has a home: int8 or int16 where an operator with such a kernel computes it, else float. Inputs and outputs
+//! of the model have the type that the caller asked for, with a twin inside where that is another one. Where an operator
+//! wants another form than there is, a QUANTIZE or DEQUANTIZE makes it, once for all who want it.
 
 use super::added::{Added, is_float};
-use super::plan::{AddedTensor, Conversion, Io};
-use super::rule::{Rule, operands};
+use super::plan::{AddedTensor, Conversion, ConversionOperator, Io};
+use super::rule::operands;
+use super::scheme::Decision;
 use crate::graph::{Graph, TensorId};
-use crate::num::Affine;
+use crate::num::{Affine, DType};
 use std::collections::{HashMap, HashSet};
 
-/// A form of a tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Form {
-    Float,
-    /// int8, by the bits of its scale and its zero point.
-    Int8(u32, i32),
-}
-
-/// An int8 form.
-fn int8(affine: Affine) -> Form {
-    Form::Int8(affine.scale.to_bits(), affine.zero_point)
-}
+/// An integer form: type, bits of the scale, zero point. None is float.
+type Form = Option<(DType, u32, i32)>;
 
 /// The forms of all tensors.
 pub(super) struct Forms<'a> {
     graph: &'a Graph,
     io: Io,
     pub added: Added,
-    /// Whether a tensor is computed (or fed) as int8.
-    pub home_is_int8: Vec<bool>,
+    /// The integer type in which a tensor is computed (or fed); none is float.
+    home: Vec<Option<DType>>,
     /// Tensors inside that stand for inputs and outputs of the model.
     twins: HashMap<TensorId, (TensorId, String)>,
+    /// Types of the twins of inputs.
+    twin_types: HashMap<TensorId, DType>,
     made: HashMap<(TensorId, Form), TensorId>,
     pub conversions: Vec<Conversion>,
     pub tensors: Vec<AddedTensor>,
 }
 
+impl Io {
+    /// The type of inputs and outputs.
+    pub(super) fn dtype(self) -> DType {
+        match self {
+            Io::Float => DType::F32,
+            Io::Int8 => DType::I8,
+            Io::Uint8 => DType::U8,
+            Io::Int16 => DType::I16,
+        }
+    }
+
+    /// The type with which inputs and outputs are computed; uint8 has no kernels.
+    fn inside(self) -> Option<DType> {
+        match self {
+            Io::Float => None,
+            Io::Int8 | Io::Uint8 => Some(DType::I8),
+            Io::Int16 => Some(DType::I16),
+        }
+    }
+}
+
 impl<'a> Forms<'a> {
-    pub fn new(graph: &'a Graph, io: Io, rules: &[Rule]) -> Self {
-        let mut home_is_int8 = vec![false; graph.tensors.len()];
-        let mut read_as_int8 = HashSet::new();
-        for (node, &rule) in graph.nodes.iter().zip(rules) {
-            let in_int8 = !matches!(rule, Rule::Float | Rule::Untouched);
+    pub fn new(graph: &'a Graph, io: Io, decisions: &[Decision]) -> Self {
+        let mut home = vec![None; graph.tensors.len()];
+        let mut read: HashMap<TensorId, DType> = HashMap::new();
+        for (node, decision) in graph.nodes.iter().zip(decisions) {
             for &id in node.outputs.iter().filter(|&&id| is_float(graph, id)) {
-                home_is_int8[id] = in_int8;
+                home[id] = decision.integer();
             }
-            for place in operands(node, rule) {
+            let Some(dtype) = decision.integer() else {
+                continue;
+            };
+            for place in operands(node, decision.rule) {
                 let id = node.inputs.get(place).copied().flatten();
-                if let Some(id) = id.filter(|&id| in_int8 && is_float(graph, id)) {
-                    read_as_int8.insert(id);
+                if let Some(id) = id.filter(|&id| is_float(graph, id)) {
+                    // The twin of an input is int8 where anybody wants that.
+                    let first = read.entry(id).or_insert(dtype);
+                    if dtype == DType::I8 {
+                        *first = dtype;
+                    }
                 }
             }
         }
@@ -58,18 +78,19 @@ impl<'a> Forms<'a> {
             graph,
             io,
             added: Added::new(graph),
-            home_is_int8,
+            home,
             twins: HashMap::new(),
+            twin_types: HashMap::new(),
             made: HashMap::new(),
             conversions: Vec::new(),
             tensors: Vec::new(),
         };
-        forms.surface(&read_as_int8);
+        forms.surface(&read);
         forms
     }
 
-    /// Settles where inputs and outputs need a twin.
-    fn surface(&mut self, read_as_int8: &HashSet<TensorId>) {
+    /// Settles where inputs and outputs need a twin, given the type in which tensors are read as integers.
+    fn surface(&mut self, integers: &HashMap<TensorId, DType>) {
         let graph = self.graph;
         let read: HashSet<TensorId> = graph
             .nodes
@@ -77,25 +98,22 @@ impl<'a> Forms<'a> {
             .flat_map(|n| n.inputs.iter().flatten().copied())
             .collect();
         for &id in graph.inputs.iter().filter(|&&id| is_float(graph, id)) {
-            self.home_is_int8[id] = self.io != Io::Float;
-            let needed = match self.io {
-                Io::Float => read_as_int8.contains(&id),
-                Io::Int8 => false,
-                Io::Uint8 => read.contains(&id),
+            self.home[id] = self.io.inside();
+            let twin = match self.io {
+                Io::Float => integers.get(&id).copied(),
+                Io::Int8 | Io::Int16 => None,
+                Io::Uint8 => read.contains(&id).then_some(DType::I8),
             };
-            if needed {
+            if let Some(dtype) = twin {
                 let twin = self.added.tensor("tfl.quantize");
                 self.twins.insert(id, twin);
+                self.twin_types.insert(id, dtype);
             }
         }
         // An input that is an output as well has been seen to; an output listed twice needs one conversion.
         let mut done: HashSet<TensorId> = graph.inputs.iter().copied().collect();
         for &id in &graph.outputs {
-            let as_asked = match self.io {
-                Io::Float => !self.home_is_int8[id],
-                Io::Int8 => self.home_is_int8[id],
-                Io::Uint8 => false,
-            };
+            let as_asked = self.io != Io::Uint8 && self.home[id] == self.io.inside();
             if is_float(graph, id) && done.insert(id) && !as_asked {
                 let twin = self.added.tensor(&graph.tensors[id].name);
                 self.twins.insert(id, twin);
@@ -103,10 +121,27 @@ impl<'a> Forms<'a> {
         }
     }
 
-    /// Whether a tensor needs parameters of its own range: it is int8 somewhere.
+    /// Whether a tensor needs parameters of its own range: it is an integer somewhere.
     pub fn needs_affine(&self, id: TensorId) -> bool {
         let surface = self.graph.inputs.contains(&id) || self.graph.outputs.contains(&id);
         self.twins.contains_key(&id) || (surface && self.io != Io::Float)
+    }
+
+    /// The type whose parameters are the tensor's own: that of its home, or of its twin, or of the model's surface.
+    pub fn own_type(&self, id: TensorId) -> Option<DType> {
+        let twin = self.twin_types.get(&id).copied();
+        let surface = self.graph.outputs.contains(&id).then(|| self.io.inside());
+        self.home[id].or(twin).or(surface.flatten())
+    }
+
+    /// Inputs and outputs whose type is not that of their own parameters, with their type.
+    pub fn surfaces(&self) -> Vec<(TensorId, DType)> {
+        let mut done = HashSet::new();
+        let ids = self.graph.inputs.iter().chain(&self.graph.outputs).copied();
+        let ids = ids.filter(|&id| is_float(self.graph, id) && done.insert(id));
+        let dtype = self.io.dtype();
+        let ids = ids.filter(|&id| self.io != Io::Float && self.own_type(id) != Some(dtype));
+        ids.map(|id| (id, dtype)).collect()
     }
 
     /// The conversions at the inputs, once their parameters are known.
@@ -115,8 +150,9 @@ impl<'a> Forms<'a> {
             let Some((twin, name)) = self.twins.get(&id).cloned() else {
                 continue;
             };
-            self.add(id, twin, name, affine[id]);
-            self.convert(id, twin, "QUANTIZE", 0);
+            let dtype = self.twin_types.get(&id).copied().unwrap_or(DType::I8);
+            self.add(id, twin, name, affine[id].map(|a| (dtype, a)));
+            self.convert(id, twin, ConversionOperator::Quantize, 0);
         }
     }
 
@@ -131,27 +167,40 @@ impl<'a> Forms<'a> {
             if !done.insert(id) {
                 continue;
             }
-            let inside = affine[id].filter(|_| self.home_is_int8[id]);
+            let inside = self.home[id].and_then(|dtype| Some((dtype, affine[id]?)));
             self.add(id, twin, name, inside);
             let operator = if self.io == Io::Float {
-                "DEQUANTIZE"
+                ConversionOperator::Dequantize
             } else {
-                "QUANTIZE"
+                ConversionOperator::Quantize
             };
             self.convert(twin, id, operator, end);
         }
     }
 
-    fn add(&mut self, like: TensorId, tensor: TensorId, name: String, affine: Option<Affine>) {
+    fn add(
+        &mut self,
+        like: TensorId,
+        tensor: TensorId,
+        name: String,
+        integer: Option<(DType, Affine)>,
+    ) {
         self.tensors.push(AddedTensor {
             tensor,
             name,
             like,
-            affine,
+            dtype: integer.map_or(DType::F32, |(dtype, _)| dtype),
+            affine: integer.map(|(_, affine)| affine),
         });
     }
 
-    fn convert(&mut self, from: TensorId, to: TensorId, operator: &'static str, before: usize) {
+    fn convert(
+        &mut self,
+        from: TensorId,
+        to: TensorId,
+        operator: ConversionOperator,
+        before: usize,
+    ) {
         self.conversions.push(Conversion {
             operator,
             from,
@@ -168,62 +217,63 @@ impl<'a> Forms<'a> {
         }
     }
 
-    /// The tensor with the int8 form of the tensor's own parameters, if there is one.
-    fn own_int8(&self, id: TensorId) -> Option<TensorId> {
+    /// The tensor with the integer form of the tensor's own parameters, if there is one.
+    fn own_integer(&self, id: TensorId) -> Option<TensorId> {
         let twin = self.twins.get(&id).map(|(twin, _)| *twin);
         if self.graph.inputs.contains(&id) {
-            return twin.or(self.home_is_int8[id].then_some(id));
+            return twin.or(self.home[id].map(|_| id));
         }
-        self.home_is_int8[id].then(|| twin.unwrap_or(id))
+        self.home[id].map(|_| twin.unwrap_or(id))
     }
 
     /// The tensor with the float form, made before operator `before` where there is none.
     pub fn float(&mut self, id: TensorId, before: usize) -> TensorId {
-        if !self.home_is_int8[id] {
+        if self.home[id].is_none() {
             return self.home(id);
         }
-        let from = self.own_int8(id).unwrap_or(id);
-        self.make(id, from, Form::Float, None, "DEQUANTIZE", before)
+        let from = self.own_integer(id).unwrap_or(id);
+        self.make(id, from, None, before)
     }
 
-    /// The tensor with an int8 form of these parameters, `own` being those of the tensor itself.
-    pub fn int8(
+    /// The tensor with an integer form of this type and these parameters, `own` being those of the tensor itself.
+    pub fn integer(
         &mut self,
         id: TensorId,
         own: Option<Affine>,
-        wanted: Affine,
+        (dtype, wanted): (DType, Affine),
         before: usize,
     ) -> TensorId {
         if own == Some(wanted)
-            && let Some(tensor) = self.own_int8(id)
+            && self.own_type(id) == Some(dtype)
+            && let Some(tensor) = self.own_integer(id)
         {
             return tensor;
         }
-        let from = match self.home_is_int8[id] {
-            true => self.own_int8(id).unwrap_or(id),
-            false => self.home(id),
+        let from = match self.home[id] {
+            Some(_) => self.own_integer(id).unwrap_or(id),
+            None => self.home(id),
         };
-        self.make(id, from, int8(wanted), Some(wanted), "QUANTIZE", before)
+        self.make(id, from, Some((dtype, wanted)), before)
     }
 
     fn make(
         &mut self,
         id: TensorId,
         from: TensorId,
-        form: Form,
-        affine: Option<Affine>,
-        operator: &'static str,
+        integer: Option<(DType, Affine)>,
         before: usize,
     ) -> TensorId {
+        let form = integer.map(|(dtype, a)| (dtype, a.scale.to_bits(), a.zero_point));
         if let Some(&made) = self.made.get(&(id, form)) {
             return made;
         }
-        let base = match affine {
-            Some(_) => format!("{}_int8", self.graph.tensors[id].name),
-            None => format!("{}_float", self.graph.tensors[id].name),
+        let name = &self.graph.tensors[id].name;
+        let (base, operator) = match integer {
+            Some((dtype, _)) => (format!("{name}_{dtype}"), ConversionOperator::Quantize),
+            None => (format!("{name}_float"), ConversionOperator::Dequantize),
         };
         let (tensor, name) = self.added.tensor(&base);
-        self.add(id, tensor, name, affine);
+        self.add(id, tensor, name, integer);
         self.convert(from, tensor, operator, before);
         self.made.insert((id, form), tensor);
         tensor

@@ -28,6 +28,7 @@ mod plan;
 mod planner;
 mod rule;
 mod scales;
+mod scheme;
 mod shared;
 mod weights;
 
@@ -35,8 +36,9 @@ pub use apply::apply;
 pub use error::Error;
 pub use options::{Options, check_float, check_options};
 pub use plan::{
-    ActivationPlan, AddedTensor, ConstantPlan, Conversion, FloatReason, Intermediates, Io, Moved,
-    OperatorPlan, Place, Plan, Role, Use, Why,
+    ActivationPlan, AddedTensor, ConstantPlan, Conversion, ConversionOperator, FloatReason,
+    Intermediates, Io, Moved, OperatorPlan, Place, Plan, Role, Surface, Use, Why,
 };
 pub use planner::{plan, plan_with, plan_with_parameters};
+pub use scheme::NodeScheme;
 pub use weights::{float16, weight_only};

@@ -2,40 +2,53 @@
 
 use super::Error;
 use super::plan::{FloatReason, Io};
-use super::rule::{Rule, reason, rule};
+use super::scheme::{Decision, NodeScheme, decide_all};
 use crate::graph::{Graph, Op};
 use crate::num::DType;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// What a caller may choose.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Type of inputs and outputs.
     pub io: Io,
-    /// Nodes that stay float, by their position in the graph.
-    pub float: HashSet<usize>,
+    /// What operators become.
+    pub scheme: NodeScheme,
+    /// What single ones become, by their position in the graph.
+    pub nodes: HashMap<usize, NodeScheme>,
+    /// Whether an operator that has no kernel of 16 bits becomes int8; else it stays float.
+    pub integer_fallback: bool,
     /// Whether an operator that has to stay float is an error.
     pub integer_only: bool,
+    /// Whether an operator that cannot have the scheme it was to have is an error.
+    pub no_fallback: bool,
+    /// Nodes whose weights get one scale, not one a channel, by position.
+    pub per_tensor: HashSet<usize>,
 }
 
 impl Options {
-    /// Nothing but the types of inputs and outputs.
+    /// int8 and nothing but the types of inputs and outputs.
     pub fn new(io: Io) -> Options {
         Options {
             io,
-            float: HashSet::new(),
+            scheme: NodeScheme::Int8,
+            nodes: HashMap::new(),
+            integer_fallback: true,
             integer_only: false,
+            no_fallback: false,
+            per_tensor: HashSet::new(),
         }
     }
 
-    /// The rule of a node before its ranges are known, and why it stays float if it does.
-    pub(super) fn rule(&self, graph: &Graph, node: usize) -> (Rule, Option<FloatReason>) {
-        match rule(graph, &graph.nodes[node]) {
-            Rule::Untouched => (Rule::Untouched, None),
-            _ if self.float.contains(&node) => (Rule::Float, Some(FloatReason::Asked)),
-            Rule::Float => (Rule::Float, Some(reason(&graph.nodes[node].op))),
-            rule => (rule, None),
-        }
+    /// What a node is to become.
+    pub fn scheme(&self, node: usize) -> NodeScheme {
+        self.nodes.get(&node).copied().unwrap_or(self.scheme)
+    }
+
+    /// Whether ranges are needed to carry them out on this graph.
+    pub fn need_ranges(&self, graph: &Graph) -> bool {
+        let integer = |d: &Decision| d.integer().is_some();
+        self.io != Io::Float || decide_all(graph, self).iter().any(integer)
     }
 }
 
@@ -71,26 +84,46 @@ pub fn check_float(graph: &Graph) -> Result<(), Error> {
 /// # Errors
 /// If every operator is to be integer and one cannot be, whatever its ranges.
 pub fn check_options(graph: &Graph, options: &Options) -> Result<(), Error> {
-    let nodes = 0..graph.nodes.len();
-    let float: Vec<_> = nodes.map(|i| options.rule(graph, i).1).collect();
-    check_integer_only(graph, &float, options.integer_only)
+    check_decisions(graph, &decide_all(graph, options), options)
 }
 
-/// Where nothing may stay float, all that would have to.
-pub(super) fn check_integer_only(
+/// Where nothing may stay float, or become anything but what was wanted, all that would.
+pub(super) fn check_decisions(
     graph: &Graph,
-    float: &[Option<FloatReason>],
-    integer_only: bool,
+    decisions: &[Decision],
+    options: &Options,
 ) -> Result<(), Error> {
-    let stay = graph.nodes.iter().zip(float);
-    let stay: Vec<String> = stay
-        .filter_map(|(node, float)| Some(format!("{}: {}", node.describe(), (*float)?)))
-        .collect();
-    if !integer_only || stay.is_empty() {
+    let mut listed = Vec::new();
+    for (i, (node, decision)) in graph.nodes.iter().zip(decisions).enumerate() {
+        let wish = options.scheme(i);
+        let why = match decision.float {
+            Some(reason) if options.integer_only => Some(reason.to_string()),
+            // What stays float as asked is what was wanted, and so are small weights.
+            Some(FloatReason::Asked | FloatReason::Neighbours) => None,
+            Some(FloatReason::SmallWeights | FloatReason::NoWeights) => None,
+            Some(reason) if options.no_fallback => Some(reason.to_string()),
+            None if options.no_fallback && decision.fallback => {
+                Some(FloatReason::NoWideKernel.to_string())
+            }
+            _ => None,
+        };
+        if let Some(why) = why {
+            let wish = match options.integer_only {
+                true => String::new(),
+                false => format!(" as {wish}"),
+            };
+            listed.push(format!("{}{wish}: {why}", node.describe()));
+        }
+    }
+    if listed.is_empty() {
         return Ok(());
     }
-    Err(Error::NotInteger {
+    Err(Error::NotAsAsked {
         file: graph.file.clone(),
-        operators: stay,
+        what: match options.integer_only {
+            true => "integer",
+            false => "what was asked",
+        },
+        operators: listed,
     })
 }

@@ -3,12 +3,14 @@
 //! Tensor numbers below the graph's count are those of the float model and keep their place in the quantized one;
 //! higher numbers are tensors that [`apply`](super::apply()) appends. Operators are numbered as in the float model.
 
+use super::scheme::NodeScheme;
 use crate::graph::TensorId;
 use crate::num::{Affine, DType};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Type of the quantized model's inputs and outputs, where the float model has float32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Io {
     /// float32, with QUANTIZE and DEQUANTIZE inside the model.
@@ -17,15 +19,20 @@ pub enum Io {
     Int8,
     /// uint8, with a QUANTIZE to or from int8 inside the model.
     Uint8,
+    /// int16, for models whose first or last operators have 16-bit activations.
+    Int16,
 }
 
 /// Every decision about one model.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Type of inputs and outputs.
     pub io: Io,
     /// Float tensors that are fed or computed, and states.
     pub activations: Vec<ActivationPlan>,
+    /// Inputs and outputs of another type than the tensor has inside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub surface: Vec<Surface>,
     /// Float constants; one with different uses is listed once for each of its quantized forms.
     pub constants: Vec<ConstantPlan>,
     /// Conversions between forms of a tensor, at the model's surface and inside.
@@ -39,17 +46,29 @@ pub struct Plan {
     /// The model's own operators, in order.
     pub operators: Vec<OperatorPlan>,
     /// Oldest TensorFlow Lite that can run the operators at these versions.
-    pub min_runtime_version: &'static str,
+    pub min_runtime_version: String,
+}
+
+/// An input or output as the caller sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Surface {
+    /// Its number.
+    pub tensor: TensorId,
+    /// Its type.
+    pub dtype: DType,
+    /// Scale and zero point.
+    #[serde(flatten)]
+    pub affine: Affine,
 }
 
 /// What becomes of a tensor that is fed, computed or kept as state.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActivationPlan {
     /// Its number.
     pub tensor: TensorId,
     /// Its name.
     pub name: String,
-    /// int8, or int16 for the cell state of an LSTM.
+    /// int8; int16 for the cell state of an LSTM, the state of an SVDF, and around operators of 16 bits.
     pub dtype: DType,
     /// Scale and zero point.
     #[serde(flatten)]
@@ -59,7 +78,7 @@ pub struct ActivationPlan {
 }
 
 /// Where the parameters of an activation come from.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
     /// The range it took in calibration.
@@ -89,7 +108,7 @@ pub enum Why {
 }
 
 /// A quantized form of a float constant.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConstantPlan {
     /// The float constant.
     pub source: TensorId,
@@ -106,14 +125,14 @@ pub struct ConstantPlan {
     /// Zero point of all of them.
     pub zero_point: i32,
     /// Scales that were made larger, because the bias would not fit int32 otherwise.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub enlarged: Vec<usize>,
     /// Who reads it.
     pub uses: Vec<Use>,
 }
 
 /// What a constant is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// int8, symmetric.
@@ -122,12 +141,18 @@ pub enum Role {
     Time,
     /// int32.
     Bias,
+    /// int64, of an operator with 16-bit activations.
+    #[serde(rename = "bias64")]
+    WideBias,
     /// int8, like an activation.
     Operand,
+    /// int16, like an activation.
+    #[serde(rename = "operand16")]
+    WideOperand,
 }
 
 /// One input of one operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Use {
     /// Position in [`Graph::nodes`](crate::graph::Graph::nodes).
     pub node: usize,
@@ -136,10 +161,10 @@ pub struct Use {
 }
 
 /// A QUANTIZE or DEQUANTIZE that the quantized model has and the float model has not.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Conversion {
-    /// Its name.
-    pub operator: &'static str,
+    /// Which.
+    pub operator: ConversionOperator,
     /// What it reads.
     pub from: TensorId,
     /// What it writes.
@@ -148,8 +173,18 @@ pub struct Conversion {
     pub before: usize,
 }
 
+/// An operator that changes the form of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ConversionOperator {
+    /// To integers, from floats or other integers.
+    Quantize,
+    /// To floats.
+    Dequantize,
+}
+
 /// A tensor with another form of one of the float model.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AddedTensor {
     /// Its number.
     pub tensor: TensorId,
@@ -157,12 +192,15 @@ pub struct AddedTensor {
     pub name: String,
     /// The tensor it is a form of.
     pub like: TensorId,
-    /// Parameters of an int8 form; none for a float one.
+    /// Its type.
+    pub dtype: DType,
+    /// Parameters of an integer form; none for a float one.
+    #[serde(default)]
     pub affine: Option<Affine>,
 }
 
 /// One place of an operator that changes its tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
     /// The place.
     #[serde(flatten)]
@@ -172,7 +210,7 @@ pub struct Moved {
 }
 
 /// A place among the inputs or outputs of an operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     /// An input.
@@ -182,7 +220,7 @@ pub enum Place {
 }
 
 /// The five tensors the integer LSTM kernel wants: four empty ones and the hidden state's parameters.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intermediates {
     /// Position in [`Graph::nodes`](crate::graph::Graph::nodes).
     pub node: usize,
@@ -195,21 +233,27 @@ pub struct Intermediates {
 }
 
 /// An operator of the quantized model.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperatorPlan {
     /// Index in the file.
     pub index: usize,
     /// Name.
     pub name: String,
+    /// What it becomes; none if it has no float tensors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<NodeScheme>,
     /// Why it stays float although it has float tensors, if it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub float: Option<FloatReason>,
-    /// Least version of the operator that has the int8 kernel.
+    /// Whether it was to have 16-bit activations, and has no kernel for them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fallback: bool,
+    /// Least version of the operator that has the kernel.
     pub version: i32,
 }
 
 /// Why an operator with float tensors stays float.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FloatReason {
     /// LiteRT has no int8 kernel.
@@ -228,6 +272,14 @@ pub enum FloatReason {
     BeyondAnyScale,
     /// The user wants it so.
     Asked,
+    /// It only moves elements, and everything around it is float.
+    Neighbours,
+    /// It has no weights, or no kernel that takes float activations and int8 weights.
+    NoWeights,
+    /// Its weights are too few to be worth it.
+    SmallWeights,
+    /// LiteRT has no kernel with 16-bit activations, and int8 is not wanted in its place.
+    NoWideKernel,
     /// zeropoint does not compute it.
     Opaque,
 }
@@ -247,6 +299,10 @@ impl fmt::Display for FloatReason {
             FloatReason::Activation => "its int8 kernel demands the activation RELU",
             FloatReason::BeyondAnyScale => "its values are too large for any scale",
             FloatReason::Asked => "as asked",
+            FloatReason::Neighbours => "it only moves elements between float operators",
+            FloatReason::NoWeights => "LiteRT has no dynamic range kernel for it",
+            FloatReason::SmallWeights => "its weights have fewer than 1024 elements",
+            FloatReason::NoWideKernel => "LiteRT has no kernel with 16-bit activations for it",
             FloatReason::Opaque => "zeropoint does not compute it",
         })
     }
@@ -264,8 +320,9 @@ impl Role {
     pub fn dtype(self) -> DType {
         match self {
             Role::Weight | Role::Operand => DType::I8,
-            Role::Time => DType::I16,
+            Role::Time | Role::WideOperand => DType::I16,
             Role::Bias => DType::I32,
+            Role::WideBias => DType::I64,
         }
     }
 }
@@ -331,7 +388,8 @@ impl fmt::Display for Plan {
             }
         }
         for c in &self.conversions {
-            writeln!(f, "{}: tensor {} to tensor {}", c.operator, c.from, c.to)?;
+            let operator = format!("{:?}", c.operator).to_uppercase();
+            writeln!(f, "{operator}: tensor {} to tensor {}", c.from, c.to)?;
         }
         Ok(())
     }
@@ -342,8 +400,8 @@ impl Role {
         match self {
             Role::Weight => "weight",
             Role::Time => "time filter",
-            Role::Bias => "bias",
-            Role::Operand => "operand",
+            Role::Bias | Role::WideBias => "bias",
+            Role::Operand | Role::WideOperand => "operand",
         }
     }
 }

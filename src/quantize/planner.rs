@@ -1,24 +1,37 @@
 //! Makes the [`Plan`]: one walk over the operators in execution order.
 
+mod constants;
+mod ranges;
 mod recurrent;
 
 use super::Error;
 use super::added::{intermediates, is_float};
 use super::forms::Forms;
-use super::options::{Options, check_float, check_integer_only};
+use super::options::{Options, check_decisions, check_float};
 use super::plan::{
-    ActivationPlan, ConstantPlan, FloatReason, Io, Moved, OperatorPlan, Place, Plan, Role, Use, Why,
+    ActivationPlan, ConstantPlan, FloatReason, Io, Moved, OperatorPlan, Place, Plan, Role, Surface,
+    Use, Why,
 };
-use super::rule::{Rule, operands, rule, version};
-use super::scales::{bias_scales_for, least_input_scale, least_scale, not_negative, widened};
+use super::rule::{Rule, dynamic_weights, operands, rule, version, wide_output};
+use super::scales::{least_input_scale, least_scale, not_negative, widened};
+use super::scheme::{Decision, NodeScheme, decide_all};
 use super::shared::shared;
 use crate::graph::{Graph, Node, Op, TensorId, Unary};
-use crate::num::affine::{activation_8bit, constant_8bit, symmetric_8bit};
+use crate::num::affine::{activation_16bit, constant_8bit};
 use crate::num::{Affine, DType, Range, Values};
 use std::collections::{HashMap, HashSet};
 
-/// All operators' int8 kernels are in this release; the converter names none older for them.
-const MIN_RUNTIME_VERSION: &str = "1.14.0";
+/// The oldest release with the kernels of all operators, as far as their versions tell.
+fn runtime_version(operators: &[OperatorPlan]) -> &'static str {
+    let newest = operators.iter().filter_map(|o| match o.scheme? {
+        // LiteRT's list begins with its dynamic range and 16-bit kernels here.
+        NodeScheme::Dynamic => Some("2.3.0"),
+        NodeScheme::Int16x8 => Some("2.5.0"),
+        _ => None,
+    });
+    // All operators' int8 kernels are in this release; the converter names none older for them.
+    newest.max().unwrap_or("1.14.0")
+}
 
 /// Decides how to quantize `graph`; `ranges` has an entry for each of its tensors.
 ///
@@ -55,7 +68,8 @@ pub fn plan_with_parameters(
     parameters: &[Option<Affine>],
     io: Io,
 ) -> Result<Plan, Error> {
-    Planner::new(graph, Known::Parameters(parameters), &Options::new(io)).plan()
+    let options = Options::new(io);
+    Planner::new(graph, Known::Parameters(parameters), &options).plan()
 }
 
 #[derive(Clone, Copy)]
@@ -90,12 +104,8 @@ fn beyond_any_scale(graph: &Graph, known: Known<'_>, node: &Node) -> bool {
 struct Planner<'a> {
     graph: &'a Graph,
     known: Known<'a>,
-    io: Io,
-    /// Whether an operator that stays float is an error.
-    integer_only: bool,
-    rules: Vec<Rule>,
-    /// Why operators stay float.
-    float: Vec<Option<FloatReason>>,
+    options: &'a Options,
+    decisions: Vec<Decision>,
     forms: Forms<'a>,
     /// Parameters that a tensor takes over from the one it is joined into, and which that is.
     shared: Vec<Option<TensorId>>,
@@ -111,27 +121,20 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(graph: &'a Graph, known: Known<'a>, options: &Options) -> Self {
-        let Options {
-            io, integer_only, ..
-        } = *options;
-        let choose = |(i, node): (usize, &Node)| match options.rule(graph, i) {
-            (rule, None) if rule != Rule::Untouched && beyond_any_scale(graph, known, node) => {
-                (Rule::Float, Some(FloatReason::BeyondAnyScale))
+    fn new(graph: &'a Graph, known: Known<'a>, options: &'a Options) -> Self {
+        let mut decisions = decide_all(graph, options);
+        for (node, decision) in graph.nodes.iter().zip(&mut decisions) {
+            if decision.integer().is_some() && beyond_any_scale(graph, known, node) {
+                decision.keep_float(FloatReason::BeyondAnyScale);
             }
-            decided => decided,
-        };
-        let nodes = graph.nodes.iter().enumerate();
-        let (rules, float): (Vec<Rule>, Vec<_>) = nodes.map(choose).unzip();
+        }
         Planner {
             graph,
             known,
-            io,
-            integer_only,
-            float,
-            forms: Forms::new(graph, io, &rules),
-            shared: shared(graph, &rules),
-            rules,
+            options,
+            forms: Forms::new(graph, options.io, &decisions),
+            shared: shared(graph, &decisions),
+            decisions,
             affine: vec![None; graph.tensors.len()],
             activations: Vec::new(),
             constants: Vec::new(),
@@ -144,9 +147,9 @@ impl<'a> Planner<'a> {
     fn plan(mut self) -> Result<Plan, Error> {
         let graph = self.graph;
         check_float(graph)?;
-        check_integer_only(graph, &self.float, self.integer_only)?;
+        check_decisions(graph, &self.decisions, self.options)?;
         if let Some(node) = graph.nodes.iter().find(|n| n.op.is_opaque())
-            && self.io != Io::Float
+            && self.options.io != Io::Float
         {
             let what = "its outputs stay float; use --io float";
             return Err(Error::node(graph, node, what));
@@ -157,7 +160,7 @@ impl<'a> Planner<'a> {
             .iter()
             .filter(|&&id| graph.tensors[id].constant.is_some())
         {
-            if self.is_float(id) && self.io != Io::Float {
+            if self.is_float(id) && self.options.io != Io::Float {
                 return Err(Error::model(
                     graph,
                     format!(
@@ -196,26 +199,62 @@ impl<'a> Planner<'a> {
                 (constant.tensor, constant.name) = added.tensor(&constant.name);
             }
         }
-        let intermediates = intermediates(graph, &self.affine, added);
-        let operators = graph.nodes.iter().zip(&self.rules).zip(self.float);
+        let intermediates = intermediates(graph, &self.decisions, &self.affine, added);
+        let operators = self.operators();
         Ok(Plan {
-            io: self.io,
+            io: self.options.io,
+            surface: self.surface()?,
             activations: self.activations,
             constants: self.constants,
             conversions: self.forms.conversions,
             tensors: self.forms.tensors,
             moved: self.moved,
             intermediates,
-            operators: operators
-                .map(|((node, &rule), float)| OperatorPlan {
-                    index: node.index,
-                    name: node.op.name().to_owned(),
-                    float,
-                    version: version(&node.op, rule),
-                })
-                .collect(),
-            min_runtime_version: MIN_RUNTIME_VERSION,
+            min_runtime_version: runtime_version(&operators).into(),
+            operators,
         })
+    }
+
+    fn operators(&self) -> Vec<OperatorPlan> {
+        let nodes = self.graph.nodes.iter().zip(&self.decisions).enumerate();
+        let operator = |(i, (node, d)): (usize, (&Node, &Decision))| {
+            let mut weights = self.constants.iter().filter(|c| c.role == Role::Weight);
+            let per_channel = weights
+                .any(|c| c.scales.len() > 1 && c.uses.iter().any(|u| u.node == i && u.input == 1));
+            OperatorPlan {
+                index: node.index,
+                name: node.op.name().to_owned(),
+                scheme: d.scheme,
+                float: d.float,
+                fallback: d.fallback,
+                version: version(&node.op, d.rule, d.integer(), per_channel),
+            }
+        };
+        nodes.map(operator).collect()
+    }
+
+    /// Inputs and outputs whose type is not the one inside.
+    fn surface(&self) -> Result<Vec<Surface>, Error> {
+        let surfaces = self.forms.surfaces().into_iter();
+        let surface = |(tensor, dtype): (TensorId, DType)| {
+            let eight = match (self.forms.own_type(tensor), self.affine[tensor]) {
+                (Some(DType::I8), Some(affine)) => Ok(affine),
+                _ => self.of_range(tensor, DType::I8),
+            };
+            let affine = match dtype {
+                DType::U8 => eight.map(|a| Affine {
+                    zero_point: a.zero_point + 128,
+                    ..a
+                }),
+                dtype => self.of_range(tensor, dtype),
+            }?;
+            Ok(Surface {
+                tensor,
+                dtype,
+                affine,
+            })
+        };
+        surfaces.map(surface).collect()
     }
 
     fn is_float(&self, id: TensorId) -> bool {
@@ -223,11 +262,20 @@ impl<'a> Planner<'a> {
     }
 
     fn node(&mut self, i: usize, node: &Node) -> Result<(), Error> {
-        let rule = self.rules[i];
+        let Decision { rule, .. } = self.decisions[i];
+        let dtype = self.integer(i);
         match rule {
             Rule::Untouched => Ok(()),
-            Rule::Float => {
-                for place in operands(node, rule) {
+            Rule::Float | Rule::Dynamic => {
+                let weights = match rule {
+                    Rule::Dynamic => dynamic_weights(self.graph, node).unwrap_or_default(),
+                    _ => Vec::new(),
+                };
+                for &(place, axis) in &weights {
+                    self.dynamic_weight(i, node, place, axis)?;
+                }
+                let is_weight = |place: &usize| weights.iter().any(|(w, _)| w == place);
+                for place in operands(node, rule).into_iter().filter(|p| !is_weight(p)) {
                     let id = node.inputs[place];
                     let Some(id) = id.filter(|&id| self.is_float(id)) else {
                         continue;
@@ -243,18 +291,23 @@ impl<'a> Planner<'a> {
             }
             Rule::Weighted { at, axis } => {
                 let input = self.operand(i, node, at[0])?;
-                self.weight(i, node, at[1], Some(axis), Some((at[2], input)))?;
-                self.computed(node, 0.0)
+                let axis = (!self.options.per_tensor.contains(&i)).then_some(axis);
+                self.weight(i, node, at[1], axis, Some((at[2], input)))?;
+                self.computed(node, dtype, 0.0)
             }
             Rule::Lstm => self.lstm(i, node),
             Rule::Svdf => self.svdf(i, node),
             Rule::Fixed(affine) => {
                 let input = self.operand(i, node, 0)?;
-                let least = least_input_scale(&node.op);
+                let least = least_input_scale(&node.op, dtype);
                 if input.scale < least {
-                    self.operand_as(i, node, 0, widened(input, least))?;
+                    self.operand_as(i, node, 0, widened(input, least, dtype))?;
                 }
-                self.decide(self.output(node)?, DType::I8, affine, Why::Fixed);
+                let affine = match dtype {
+                    DType::I16 => wide_output(&node.op).unwrap_or(affine),
+                    _ => affine,
+                };
+                self.decide(self.output(node)?, dtype, affine, Why::Fixed);
                 Ok(())
             }
             Rule::Free => {
@@ -262,12 +315,14 @@ impl<'a> Planner<'a> {
                 for place in operands(node, rule) {
                     let affine = self.operand(i, node, place)?;
                     scales.push(affine.scale);
-                    if matches!(node.op, Op::Unary(Unary::Sqrt | Unary::Rsqrt)) {
+                    if matches!(node.op, Op::Unary(Unary::Sqrt | Unary::Rsqrt))
+                        && dtype == DType::I8
+                    {
                         // LiteRT stops at a negative value: what is below 0 becomes 0.
                         self.operand_as(i, node, place, not_negative(affine))?;
                     }
                 }
-                self.computed(node, least_scale(&node.op, &scales))
+                self.computed(node, dtype, least_scale(&node.op, &scales, dtype))
             }
             Rule::Inherit(place) => {
                 let affine = self.operand(i, node, place)?;
@@ -276,12 +331,12 @@ impl<'a> Planner<'a> {
                     self.operand_as(i, node, place, affine)?;
                 }
                 for &id in &node.outputs {
-                    self.decide(id, DType::I8, affine, Why::Inherited(source));
+                    self.decide(id, dtype, affine, Why::Inherited(source));
                 }
                 Ok(())
             }
             Rule::Together { .. } => {
-                self.computed(node, 0.0)?;
+                self.computed(node, dtype, 0.0)?;
                 let output = self.output(node)?;
                 let affine = self.affine[output];
                 let affine = affine.ok_or_else(|| Error::missing_range(self.graph, output))?;
@@ -295,7 +350,7 @@ impl<'a> Planner<'a> {
 
     /// Decides the float output of a node: by its own range, or as the tensor it is joined into. A scale below `least`
     /// is beyond LiteRT's kernel: it comes from values that cancel out.
-    fn computed(&mut self, node: &Node, least: f32) -> Result<(), Error> {
+    fn computed(&mut self, node: &Node, dtype: DType, least: f32) -> Result<(), Error> {
         let Some(&id) = node.outputs.first().filter(|&&id| self.is_float(id)) else {
             return Ok(());
         };
@@ -304,16 +359,21 @@ impl<'a> Planner<'a> {
         }
         let source = self.shared[id].unwrap_or(id);
         let Range { min, max } = self.range(source)?;
-        let affine = self.activation(source, Range { min, max })?;
+        let affine = self.activation(source, Range { min, max }, dtype)?;
         let (affine, why) = if affine.scale < least {
-            (widened(affine, least), Why::Least { min, max })
+            (widened(affine, least, dtype), Why::Least { min, max })
         } else if source == id {
             (affine, Why::Range { min, max })
         } else {
             (affine, Why::JoinedInto(source))
         };
-        self.decide(id, DType::I8, affine, why);
+        self.decide(id, dtype, affine, why);
         Ok(())
+    }
+
+    /// The type of a node's activations, if it computes in integers.
+    fn integer(&self, i: usize) -> DType {
+        self.decisions[i].integer().unwrap_or(DType::I8)
     }
 
     /// Notes that a node reads another form of a tensor.
@@ -324,68 +384,11 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Symmetric weights and, given its number and the scale of the products' other factor, the bias.
-    fn weight(
-        &mut self,
-        i: usize,
-        node: &Node,
-        input: usize,
-        axis: Option<usize>,
-        bias: Option<(usize, Affine)>,
-    ) -> Result<(), Error> {
-        let id = self.input(node, input)?;
-        let graph = self.graph;
-        let shape = &graph.tensors[id].shape;
-        let (channels, step) = match axis {
-            None => (1, graph.elements(id)),
-            Some(axis) => match shape.get(axis) {
-                Some(&channels) => (channels, shape[axis + 1..].iter().product()),
-                None => {
-                    let what = format!("{} has shape {shape:?}", graph.describe(id));
-                    return Err(Error::node(graph, node, what));
-                }
-            },
-        };
-        let mut largest = vec![0f32; channels];
-        for (k, x) in self.constant(node, id)?.iter().enumerate() {
-            let slot = &mut largest[k / step % channels];
-            *slot = slot.max(x.abs());
-        }
-        let mut scales: Vec<f32> = largest.into_iter().map(symmetric_8bit).collect();
-        let mut enlarged = Vec::new();
-        if let Some((slot, factor)) = bias
-            && let Some(bias) = node.inputs.get(slot).copied().flatten()
-        {
-            let values = self.constant(node, bias)?;
-            if axis.is_some() && values.len() != channels {
-                let what = format!(
-                    "its bias has {} values for {channels} channels",
-                    values.len()
-                );
-                return Err(Error::node(graph, node, what));
-            }
-            let bias_scales;
-            (bias_scales, enlarged) = bias_scales_for(factor.scale, &mut scales, values);
-            if let Some(bad) = bias_scales.iter().find(|s| !s.is_normal()) {
-                let what = format!(
-                    "its bias would have the scale {bad}; its weights or its input are far out of the usual"
-                );
-                return Err(Error::node(graph, node, what));
-            }
-            let role = Role::Bias;
-            self.use_constant(i, slot, bias, role, axis.map(|_| 0), bias_scales, 0);
-        }
-        let k = self.use_constant(i, input, id, Role::Weight, axis, scales, 0);
-        if !enlarged.is_empty() {
-            self.constants[k].enlarged = enlarged;
-        }
-        Ok(())
-    }
-
-    /// The parameters of the int8 form that a node reads at an activation's place: those of the tensor itself. A
-    /// constant gets them from its own values.
+    /// The parameters of the integer form that a node reads at an activation's place: those of the tensor itself, if it
+    /// is of that type. A constant gets them from its own values.
     fn operand(&mut self, i: usize, node: &Node, input: usize) -> Result<Affine, Error> {
         let id = self.float_input(node, input)?;
+        let dtype = self.integer(i);
         let affine = match self.graph.tensors[id].constant {
             Some(_) => {
                 let values = self.constant(node, id)?;
@@ -395,15 +398,15 @@ impl<'a> Planner<'a> {
                 if !(range.max - range.min).is_finite() {
                     return Err(self.bad_range(id, range));
                 }
-                constant_8bit(range.min, range.max)
+                match dtype {
+                    DType::I16 => activation_16bit(range.min, range.max),
+                    _ => constant_8bit(range.min, range.max),
+                }
             }
             None => match self.affine[id] {
-                Some(affine) => affine,
-                // Computed in float: its int8 form has the parameters of its range.
-                None => match self.known {
-                    Known::Ranges(_) => self.activation(id, self.range(id)?)?,
-                    Known::Parameters(_) => self.given(id)?,
-                },
+                Some(affine) if self.forms.own_type(id) == Some(dtype) => affine,
+                // Computed in another type: this form has the parameters of its range.
+                _ => self.of_range(id, dtype)?,
             },
         };
         self.operand_as(i, node, input, affine)?;
@@ -422,10 +425,15 @@ impl<'a> Planner<'a> {
         if self.graph.tensors[id].constant.is_some() {
             self.constant(node, id)?;
             let scales = vec![affine.scale];
-            self.use_constant(i, input, id, Role::Operand, None, scales, affine.zero_point);
+            let role = match self.integer(i) {
+                DType::I16 => Role::WideOperand,
+                _ => Role::Operand,
+            };
+            self.use_constant(i, input, id, role, None, scales, affine.zero_point);
             return Ok(());
         }
-        let form = self.forms.int8(id, self.affine[id], affine, i);
+        let wanted = (self.integer(i), affine);
+        let form = self.forms.integer(id, self.affine[id], wanted, i);
         self.reads(i, input, id, form);
         Ok(())
     }
@@ -456,78 +464,6 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The finite values of a float constant.
-    fn constant(&self, node: &Node, id: TensorId) -> Result<&'a [f32], Error> {
-        let graph = self.graph;
-        let Some(Values::F32(values)) = &graph.tensors[id].constant else {
-            let what = format!("{} must be a float32 constant", graph.describe(id));
-            return Err(Error::node(graph, node, what));
-        };
-        match values.iter().position(|x| !x.is_finite()) {
-            None => Ok(values),
-            Some(index) => Err(Error::NotFinite {
-                file: graph.file.clone(),
-                tensor: graph.describe(id),
-                index,
-                value: values[index],
-            }),
-        }
-    }
-
-    /// Notes a use of a constant in some form; returns the form's place in the list.
-    #[expect(clippy::too_many_arguments, reason = "the fields of one list entry")]
-    fn use_constant(
-        &mut self,
-        node: usize,
-        input: usize,
-        source: TensorId,
-        role: Role,
-        axis: Option<usize>,
-        scales: Vec<f32>,
-        zero_point: i32,
-    ) -> usize {
-        let place = Use { node, input };
-        let same = |c: &ConstantPlan| {
-            c.source == source
-                && c.role == role
-                && c.axis == axis
-                && c.scales == scales
-                && c.zero_point == zero_point
-        };
-        let forms = self.uses.entry(source).or_default();
-        if let Some(&k) = forms.iter().find(|&&k| same(&self.constants[k])) {
-            self.constants[k].uses.push(place);
-            return k;
-        }
-        forms.push(self.constants.len());
-        self.constants.push(ConstantPlan {
-            source,
-            tensor: source,
-            name: self.graph.tensors[source].name.clone(),
-            role,
-            axis,
-            scales,
-            zero_point,
-            enlarged: Vec::new(),
-            uses: vec![place],
-        });
-        self.constants.len() - 1
-    }
-
-    /// Decides an activation from what is known about it.
-    fn measured(&mut self, id: TensorId) -> Result<Affine, Error> {
-        let (affine, why) = match self.known {
-            Known::Ranges(_) => {
-                let range = self.range(id)?;
-                let Range { min, max } = range;
-                (self.activation(id, range)?, Why::Range { min, max })
-            }
-            Known::Parameters(_) => (self.given(id)?, Why::Given),
-        };
-        self.decide(id, DType::I8, affine, why);
-        Ok(affine)
-    }
-
     fn decide(&mut self, id: TensorId, dtype: DType, affine: Affine, why: Why) {
         self.affine[id] = Some(affine);
         self.activations.push(ActivationPlan {
@@ -537,43 +473,5 @@ impl<'a> Planner<'a> {
             affine,
             why,
         });
-    }
-
-    fn activation(&self, id: TensorId, Range { min, max }: Range) -> Result<Affine, Error> {
-        if !(max - min).is_finite() {
-            return Err(self.bad_range(id, Range { min, max }));
-        }
-        Ok(activation_8bit(min, max, -128))
-    }
-
-    fn range(&self, id: TensorId) -> Result<Range, Error> {
-        let known = match self.known {
-            Known::Ranges(ranges) => ranges.get(id).copied().flatten(),
-            Known::Parameters(_) => None,
-        };
-        match known {
-            None | Some(Range::EMPTY) => Err(Error::missing_range(self.graph, id)),
-            // Also false for NaN.
-            Some(r) if r.min <= r.max && r.min.is_finite() && r.max.is_finite() => Ok(r),
-            Some(r) => Err(self.bad_range(id, r)),
-        }
-    }
-
-    fn bad_range(&self, id: TensorId, Range { min, max }: Range) -> Error {
-        Error::BadRange {
-            file: self.graph.file.clone(),
-            tensor: self.graph.describe(id),
-            min,
-            max,
-        }
-    }
-
-    fn given(&self, id: TensorId) -> Result<Affine, Error> {
-        match self.known {
-            Known::Parameters(all) => all.get(id).copied().flatten(),
-            Known::Ranges(_) => None,
-        }
-        .filter(|a| a.scale.is_normal() && a.scale > 0.0 && (-128..=127).contains(&a.zero_point))
-        .ok_or_else(|| Error::missing_range(self.graph, id))
     }
 }

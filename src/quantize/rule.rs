@@ -1,7 +1,7 @@
 //! What each operator asks of the parameters of its tensors, as data.
 
 use super::plan::FloatReason;
-use crate::graph::{Activation, Binary, Graph, Move, Node, Op, Pool, Reduce, Unary};
+use crate::graph::{Activation, Binary, Graph, Move, Node, Op, Pool, Reduce, Unary, lstm_inputs};
 use crate::num::{Affine, DType};
 
 /// How an operator is quantized.
@@ -11,6 +11,8 @@ pub(super) enum Rule {
     Untouched,
     /// It has no int8 kernel, or none that is safe: it stays float.
     Float,
+    /// Its activations stay float, its weights become int8: [`dynamic_weights`].
+    Dynamic,
     /// Inputs with parameters of their own; its float output, if it has one, takes those of its range.
     Free,
     /// As [`Rule::Free`], with weights that have a scale for each slice along `axis`.
@@ -146,14 +148,79 @@ pub(super) fn operands(node: &Node, rule: Rule) -> Vec<usize> {
             _ => vec![0],
         },
         // Every float input stays as it is.
-        Rule::Float => (0..node.inputs.len()).collect(),
+        Rule::Float | Rule::Dynamic => (0..node.inputs.len()).collect(),
     }
 }
 
-/// Least version of the operator that has the kernel of its rule.
-pub(super) fn version(op: &Op, rule: Rule) -> i32 {
-    if matches!(rule, Rule::Untouched | Rule::Float) {
-        return 1;
+/// Weights become int8 from so many elements on: the converter's limit for dynamic range.
+pub(super) const LEAST_WEIGHTS: usize = 1024;
+
+/// Constants of a node that become int8 for a hybrid kernel: places among its inputs, and the dimension along which they
+/// can have a scale for each channel. Else why it stays float.
+pub(super) fn dynamic_weights(
+    graph: &Graph,
+    node: &Node,
+) -> Result<Vec<(usize, Option<usize>)>, FloatReason> {
+    let weights: Vec<(usize, Option<usize>)> = match &node.op {
+        Op::Conv2d(_) | Op::FullyConnected { .. } => vec![(1, Some(0))],
+        Op::DepthwiseConv2d(_) => vec![(1, Some(3))],
+        Op::UnidirectionalSequenceLstm(_) => lstm_inputs::INPUT_WEIGHTS
+            .into_iter()
+            .chain(lstm_inputs::RECURRENT_WEIGHTS)
+            .map(|place| (place, None))
+            .collect(),
+        Op::Opaque(_) => return Err(FloatReason::Opaque),
+        _ => return Err(FloatReason::NoWeights),
+    };
+    let mut most = 0;
+    for &(place, _) in &weights {
+        let id = node.inputs.get(place).copied().flatten();
+        let constant = id.filter(|&id| graph.tensors[id].constant.is_some());
+        let id = constant.ok_or(FloatReason::ComputedWeights)?;
+        most = most.max(graph.elements(id));
+    }
+    if most < LEAST_WEIGHTS {
+        return Err(FloatReason::SmallWeights);
+    }
+    Ok(weights)
+}
+
+/// Whether a node has a kernel with 16-bit activations for its rule.
+pub(super) fn is_wide(_graph: &Graph, node: &Node, rule: Rule) -> bool {
+    let integer = !matches!(
+        rule,
+        Rule::Untouched | Rule::Float | Rule::Dynamic | Rule::Lstm | Rule::Svdf
+    );
+    integer && has_i16(&node.op)
+}
+
+/// The parameters that the specification fixes for a 16-bit output.
+pub(super) fn wide_output(op: &Op) -> Option<Affine> {
+    let scale = i16_fixed_output(op)?;
+    Some(Affine {
+        scale,
+        zero_point: 0,
+    })
+}
+
+/// Least version of the operator that has the kernel of its rule, with activations of this type if it computes in
+/// integers.
+pub(super) fn version(op: &Op, rule: Rule, integer: Option<DType>, per_channel: bool) -> i32 {
+    match rule {
+        Rule::Untouched | Rule::Float => return 1,
+        Rule::Dynamic => {
+            return match op {
+                Op::Conv2d(_) => 5,
+                Op::DepthwiseConv2d(_) => 6,
+                Op::FullyConnected { .. } if per_channel => 12,
+                Op::FullyConnected { .. } => 9,
+                _ => 3,
+            };
+        }
+        _ => {}
+    }
+    if integer == Some(DType::I16) {
+        return i16_version(op);
     }
     match op {
         Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::Svdf { .. } => 3,
@@ -165,4 +232,14 @@ pub(super) fn version(op: &Op, rule: Rule) -> i32 {
         Op::Binary(Binary::Prelu, _) => 1,
         _ => 2,
     }
+}
+
+fn has_i16(_: &Op) -> bool {
+    false
+}
+fn i16_version(_: &Op) -> i32 {
+    1
+}
+fn i16_fixed_output(_: &Op) -> Option<f32> {
+    None
 }

@@ -1,16 +1,27 @@
 //! What scales have to be for kernels to compute rightly.
 
 use crate::graph::{Binary, Op, Unary};
-use crate::num::Affine;
+use crate::num::{Affine, DType};
 
 /// A bias may take half of int32, as the sum of products comes on top.
 const LARGEST_BIAS: f64 = (i32::MAX / 2) as f64;
+/// The multiplier of a sum of 64 bits takes no more than 48 of them.
+const LARGEST_WIDE_BIAS: f64 = (1i64 << 46) as f64;
 
 /// The smallest scale of its output that LiteRT's kernel of an operator computes rightly, given its inputs' scales.
-pub(super) fn least_scale(op: &Op, inputs: &[f32]) -> f32 {
+pub(super) fn least_scale(op: &Op, inputs: &[f32], dtype: DType) -> f32 {
     /// A little more, as the kernels compare in single precision.
     const MORE: f32 = 1.001;
     let twice = 2.0 * inputs.iter().fold(0.0, |m: f32, &s| m.max(s));
+    if dtype == DType::I16 {
+        return MORE
+            * match (op, inputs) {
+                (Op::Binary(Binary::Add | Binary::Sub, _), _) => twice / (1 << 15) as f32,
+                // The product of two has 30 bits, and its multiplier is to be at most 1.
+                (Op::Binary(Binary::Mul, _), &[a, b]) => a * b,
+                _ => 0.0,
+            };
+    }
     MORE * match (op, inputs) {
         (Op::Binary(Binary::Add | Binary::Sub, _), _) => twice / (1 << 20) as f32,
         (Op::Binary(Binary::SquaredDifference, _), _) => twice * twice / (1 << 14) as f32,
@@ -23,10 +34,11 @@ pub(super) fn least_scale(op: &Op, inputs: &[f32]) -> f32 {
 }
 
 /// The smallest scale of its input that LiteRT's kernel takes.
-pub(super) fn least_input_scale(op: &Op) -> f32 {
+pub(super) fn least_input_scale(op: &Op, dtype: DType) -> f32 {
     /// The difference of two steps has to be one at least with 26 fractional bits.
     const LEAST: f32 = 1.0 / (1 << 25) as f32;
     match op {
+        _ if dtype == DType::I16 => 0.0,
         Op::Softmax { beta } => LEAST / beta,
         Op::LogSoftmax => LEAST,
         _ => 0.0,
@@ -34,7 +46,10 @@ pub(super) fn least_input_scale(op: &Op) -> f32 {
 }
 
 /// The same zero in steps of another scale, as far as there is room for it.
-pub(super) fn widened(affine: Affine, scale: f32) -> Affine {
+pub(super) fn widened(affine: Affine, scale: f32, dtype: DType) -> Affine {
+    if dtype == DType::I16 {
+        return Affine { scale, ..affine };
+    }
     let low = (-128 - affine.zero_point) as f32 * affine.scale;
     let zero_point = (-128.0 - low / scale).round().clamp(-128.0, 127.0) as i32;
     Affine { scale, zero_point }
@@ -48,7 +63,13 @@ pub(super) fn bias_scales_for(
     input_scale: f32,
     weight_scales: &mut [f32],
     bias: &[f32],
+    wide: bool,
 ) -> (Vec<f32>, Vec<usize>) {
+    let room = if wide {
+        LARGEST_WIDE_BIAS
+    } else {
+        LARGEST_BIAS
+    };
     let per_channel = weight_scales.len() == bias.len();
     let all = bias.iter().fold(0f32, |m, x| m.max(x.abs()));
     let mut enlarged = Vec::new();
@@ -58,10 +79,10 @@ pub(super) fn bias_scales_for(
         .map(|(c, weight)| {
             let largest = f64::from(if per_channel { bias[c].abs() } else { all });
             let scale = input_scale * *weight;
-            if largest / f64::from(scale) <= LARGEST_BIAS {
+            if largest / f64::from(scale) <= room {
                 return scale;
             }
-            let needed = largest / LARGEST_BIAS;
+            let needed = largest / room;
             *weight = (needed / f64::from(input_scale)) as f32;
             enlarged.push(c);
             needed as f32

@@ -2,10 +2,11 @@
 //! nothing else reads. The others keep their own, and a QUANTIZE brings them to those of the join.
 
 use super::rule::{Rule, operands};
+use super::scheme::Decision;
 use crate::graph::{Graph, TensorId};
 
 /// For each tensor, the tensor whose parameters it takes.
-pub(super) fn shared(graph: &Graph, rules: &[Rule]) -> Vec<Option<TensorId>> {
+pub(super) fn shared(graph: &Graph, decisions: &[Decision]) -> Vec<Option<TensorId>> {
     let mut readers = vec![Vec::new(); graph.tensors.len()];
     let mut producer = vec![None; graph.tensors.len()];
     for (i, node) in graph.nodes.iter().enumerate() {
@@ -18,7 +19,7 @@ pub(super) fn shared(graph: &Graph, rules: &[Rule]) -> Vec<Option<TensorId>> {
     }
     let mut shared = vec![None; graph.tensors.len()];
     for (i, node) in graph.nodes.iter().enumerate().rev() {
-        if !matches!(rules[i], Rule::Together { .. }) {
+        if !matches!(decisions[i].rule, Rule::Together { .. }) {
             continue;
         }
         let Some(&output) = node.outputs.first() else {
@@ -26,7 +27,7 @@ pub(super) fn shared(graph: &Graph, rules: &[Rule]) -> Vec<Option<TensorId>> {
         };
         // A join that is joined itself.
         let target = shared[output].unwrap_or(output);
-        for place in operands(node, rules[i]) {
+        for place in operands(node, decisions[i].rule) {
             let Some(mut id) = node.inputs.get(place).copied().flatten() else {
                 continue;
             };
@@ -38,7 +39,10 @@ pub(super) fn shared(graph: &Graph, rules: &[Rule]) -> Vec<Option<TensorId>> {
                 else {
                     break;
                 };
-                match rules[from] {
+                if decisions[from].integer() != decisions[i].integer() {
+                    break;
+                }
+                match decisions[from].rule {
                     Rule::Inherit(place) => {
                         let Some(before) = graph.nodes[from].inputs.get(place).copied().flatten()
                         else {
@@ -54,7 +58,12 @@ pub(super) fn shared(graph: &Graph, rules: &[Rule]) -> Vec<Option<TensorId>> {
                         shared[id] = Some(target);
                         break;
                     }
-                    Rule::Fixed(_) | Rule::Lstm | Rule::Svdf | Rule::Float | Rule::Untouched => {
+                    Rule::Fixed(_)
+                    | Rule::Lstm
+                    | Rule::Svdf
+                    | Rule::Float
+                    | Rule::Dynamic
+                    | Rule::Untouched => {
                         break;
                     }
                 }

@@ -8,6 +8,7 @@
 //! that is float16 already, behind a DEQUANTIZE, becomes int8 where it is.
 
 use super::apply::{Buffers, parameters, raise_runtime_version};
+use super::rule::LEAST_WEIGHTS;
 use crate::model::{
     Buffer, BuiltinOperator, Model, Operator, OperatorCode, QuantizationParameters, SubGraph,
     Tensor, TensorType, builtin_code,
@@ -15,8 +16,6 @@ use crate::model::{
 use crate::num::affine::{quantize_weight, symmetric_8bit};
 use std::collections::{HashMap, HashSet};
 
-/// Elements from which on weights become int8: the converter's limit for dynamic range.
-const LEAST_WEIGHTS: usize = 1024;
 /// Elements from which on float16 makes a file smaller: a tensor and its DEQUANTIZE take 116 to 208 bytes in the example,
 /// the difference being the length of the name.
 const LEAST_HALVES: usize = 80;

@@ -19,8 +19,8 @@ pub struct PlannedOperator {
     pub index: usize,
     /// Name.
     pub name: String,
-    /// int8, float or unchanged.
-    pub becomes: &'static str,
+    /// A scheme, or unchanged.
+    pub becomes: String,
     /// Why it stays float, or where its output's parameters come from.
     pub why: String,
     /// Name of its output.
@@ -55,7 +55,7 @@ pub fn plan(p: &PlanReport) -> String {
         table.row(vec![
             o.index.to_string(),
             shorten(&o.name, 30),
-            o.becomes.into(),
+            o.becomes.clone(),
             shorten(&o.output, 32),
             o.affine
                 .map_or(String::new(), |a| format!("{:.4e}", a.scale)),
@@ -67,17 +67,27 @@ pub fn plan(p: &PlanReport) -> String {
             number(o.conversions as u64),
         ]);
     }
-    let of = |becomes: &str| {
-        let chosen = p.operators.iter().filter(|o| o.becomes == becomes);
-        chosen.fold((0, 0), |(n, sum), o| (n + 1, sum + o.operations))
-    };
-    let [(int8, integer), (float, real), (rest, _)] = ["int8", "float", "unchanged"].map(of);
-    let share = 100.0 * integer as f64 / (integer + real).max(1) as f64;
+    let mut kinds: Vec<(&str, usize, u64)> = Vec::new();
+    for o in &p.operators {
+        match kinds.iter_mut().find(|(kind, ..)| *kind == o.becomes) {
+            Some((_, n, operations)) => (*n, *operations) = (*n + 1, *operations + o.operations),
+            None => kinds.push((&o.becomes, 1, o.operations)),
+        }
+    }
+    let all: u64 = kinds.iter().map(|(_, _, operations)| operations).sum();
+    let kinds: Vec<String> = kinds
+        .iter()
+        .map(|(kind, n, operations)| {
+            let share = 100.0 * *operations as f64 / all.max(1) as f64;
+            let operators = if *n == 1 { "operator" } else { "operators" };
+            format!("{n} {operators} {kind} ({share:.1} % of the operations)")
+        })
+        .collect();
     let bytes = |k: usize| p.operators.iter().map(|o| o.constant_bytes[k]).sum::<u64>();
     format!(
-        "{}\n{int8} operators int8 with {share:.1} % of the operations, {float} float, {rest} unchanged; \
-         {} conversions added\nconstants {} -> {} bytes\n",
+        "{}\n{}; {} conversions added\nconstants {} -> {} bytes\n",
         table.text(),
+        kinds.join(", "),
         p.conversions,
         grouped(bytes(0)),
         grouped(bytes(1)),

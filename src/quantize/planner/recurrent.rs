@@ -83,6 +83,6 @@ impl Planner<'_> {
             zero_point: 0,
         };
         self.decide(state, DType::I16, affine, why);
-        self.computed(node, 0.0)
+        self.computed(node, DType::I8, 0.0)
     }
 }

@@ -1,0 +1,451 @@
+//! What is to become of which model, by which ranges: what `quantize` and `plan` have in common.
+
+use super::plan_file::PlanFile;
+use super::recipe::Recipe;
+use super::selection::Selection;
+use super::target::{DataArguments, DeviceArguments, load_for};
+use super::{Failure, progress};
+use clap::{Args, ValueEnum};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use zeropoint::calibrate::StatisticsFile;
+use zeropoint::graph::{Graph, Op};
+use zeropoint::kernel::Range;
+use zeropoint::quantize::{self, Io, NodeScheme};
+use zeropoint::{calibrate, graph, kernel, model, simplify};
+
+/// What is to become of which model, by which ranges.
+#[derive(Args)]
+pub struct Choices {
+    /// Float model
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub data: Option<DataArguments>,
+    /// Ranges from a file that `zeropoint calibrate -o` wrote for this model, in place of --data
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    pub calibration: Option<PathBuf>,
+    /// What becomes of the model, see below
+    #[arg(
+        long,
+        value_enum,
+        value_name = "SCHEME",
+        hide_possible_values = true,
+        default_value = "int8"
+    )]
+    pub scheme: Scheme,
+    /// Type of the model's inputs and outputs: float keeps them and converts inside the model. float if not given, int8
+    /// for int8-only
+    #[arg(
+        long,
+        value_enum,
+        value_name = "float|int8|uint8|int16",
+        hide_possible_values = true
+    )]
+    pub io: Option<IoChoice>,
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Give the weights of every operator one scale, not one a channel
+    #[arg(long)]
+    pub per_tensor_weights: bool,
+    /// The same for FULLY_CONNECTED alone, for targets that refuse it with a scale a channel
+    #[arg(long)]
+    pub per_tensor_dense: bool,
+    /// What becomes of operators that have no kernel with 16-bit activations where the scheme is int16x8
+    #[arg(
+        long,
+        value_enum,
+        value_name = "int8|float",
+        default_value = "int8",
+        hide_possible_values = true
+    )]
+    pub fallback: Fallback,
+    /// An operator that cannot have its scheme is an error, and nothing is written
+    #[arg(long, conflicts_with = "fallback")]
+    pub no_fallback: bool,
+    /// Rules for operators from a file, in place of the options above; see docs/recipes.md
+    #[arg(long, value_name = "RECIPE.toml", conflicts_with_all = RECIPE_REPLACES)]
+    pub recipe: Option<PathBuf>,
+    /// Carry out a plan that `quantize` wrote or `plan --json` printed for this model; needs no data
+    #[arg(long, value_name = "PLAN.json", conflicts_with_all = PLAN_REPLACES)]
+    pub plan: Option<PathBuf>,
+    #[command(flatten)]
+    pub device: DeviceArguments,
+    /// Print the result for machines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a recipe says.
+const RECIPE_REPLACES: [&str; 10] = [
+    "scheme",
+    "io",
+    "skip_op",
+    "skip_node",
+    "only",
+    "skip_scheme",
+    "per_tensor_weights",
+    "per_tensor_dense",
+    "fallback",
+    "no_fallback",
+];
+
+/// What a plan says.
+const PLAN_REPLACES: [&str; 13] = [
+    "recipe",
+    "data",
+    "calibration",
+    "scheme",
+    "io",
+    "skip_op",
+    "skip_node",
+    "only",
+    "skip_scheme",
+    "per_tensor_weights",
+    "per_tensor_dense",
+    "fallback",
+    "no_fallback",
+];
+
+pub const SCHEMES: &str = "\
+Schemes:
+  int8         int8 weights and activations; operators that have no int8 kernel stay float. Needs --data or --calibration
+  int8-only    the same, but an operator that would stay float is an error, and no input or output is float
+  int16x8      int16 activations, int8 weights; operators without such a kernel become int8. Needs --data or --calibration
+  dynamic      int8 weights, float activations that are quantized as the model runs; needs no data
+  float16      weights as float16, computed in float32; needs no data
+  weight-only  weights as int8, computed in float32; needs no data
+Mixes: --skip-op CONV_2D --skip-scheme int16x8 gives single operators another scheme; a recipe does so by rules.
+Beside the model, OUT.plan.json says what was decided; --plan carries it out again, byte for byte and without data.";
+
+/// What becomes of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scheme {
+    /// int8 with float where there is no kernel
+    Int8,
+    /// int8 throughout
+    Int8Only,
+    /// int16 activations
+    Int16x8,
+    /// int8 weights, float activations
+    Dynamic,
+    /// float16 constants
+    Float16,
+    /// int8 weights behind DEQUANTIZE
+    WeightOnly,
+}
+
+/// Type of inputs and outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IoChoice {
+    /// float32
+    Float,
+    /// int8
+    Int8,
+    /// uint8
+    Uint8,
+    /// int16
+    Int16,
+}
+
+/// What becomes of operators without a kernel of 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Fallback {
+    /// int8
+    Int8,
+    /// float
+    Float,
+}
+
+impl IoChoice {
+    /// The same for the library.
+    pub fn io(self) -> Io {
+        match self {
+            IoChoice::Float => Io::Float,
+            IoChoice::Int8 => Io::Int8,
+            IoChoice::Uint8 => Io::Uint8,
+            IoChoice::Int16 => Io::Int16,
+        }
+    }
+}
+
+impl Scheme {
+    /// What operators become; none if constants alone change.
+    pub fn of_nodes(self) -> Option<NodeScheme> {
+        match self {
+            Scheme::Int8 | Scheme::Int8Only => Some(NodeScheme::Int8),
+            Scheme::Int16x8 => Some(NodeScheme::Int16x8),
+            Scheme::Dynamic => Some(NodeScheme::Dynamic),
+            Scheme::Float16 | Scheme::WeightOnly => None,
+        }
+    }
+
+    /// As on the command line.
+    pub fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |v| v.get_name().to_owned())
+    }
+}
+
+impl Choices {
+    /// What the options say that are not a recipe or a plan.
+    fn options(&self, graph: &Graph) -> Result<quantize::Options, Failure> {
+        let integer_only = self.scheme == Scheme::Int8Only;
+        let io = match self.io {
+            Some(IoChoice::Float) if integer_only => {
+                return Err(Failure::Input(
+                    "--scheme int8-only leaves no float: --io int8 or uint8".into(),
+                ));
+            }
+            Some(io) => io.io(),
+            None if integer_only => Io::Int8,
+            None => Io::Float,
+        };
+        let positions = 0..graph.nodes.len();
+        let dense = |&i: &usize| matches!(graph.nodes[i].op, Op::FullyConnected { .. });
+        let per_tensor: HashSet<usize> = match (self.per_tensor_weights, self.per_tensor_dense) {
+            (true, _) => positions.collect(),
+            (false, true) => positions.filter(dense).collect(),
+            (false, false) => HashSet::new(),
+        };
+        Ok(quantize::Options {
+            io,
+            scheme: self.scheme.of_nodes().unwrap_or_default(),
+            nodes: self.selection.nodes(graph)?,
+            integer_fallback: self.fallback == Fallback::Int8,
+            integer_only,
+            no_fallback: self.no_fallback,
+            per_tensor,
+        })
+    }
+
+    /// The files that are read.
+    pub fn files(&self) -> Vec<&Path> {
+        let data = self.data.as_ref().map(|d| d.data.as_path());
+        let others = [&self.calibration, &self.recipe, &self.plan];
+        let others = others.into_iter().filter_map(Option::as_deref);
+        data.into_iter().chain(others).collect()
+    }
+
+    /// The float model without what is known beforehand, and its graph.
+    fn load(&self, shapes: &Shapes<'_>) -> Result<(model::Model, Graph), Failure> {
+        let model = model::read(&self.model)?;
+        match (&self.data, shapes) {
+            (Some(data), _) => data.load(&self.model),
+            (None, Shapes::Given(shapes)) => load_for(model, &self.model, shapes),
+            (None, Shapes::Of(file)) => {
+                let inputs = model.subgraphs.iter().flatten().take(1);
+                let inputs = inputs.flat_map(|s| s.inputs.iter().flatten());
+                let shapes: Vec<_> = inputs.map(|&id| file.shape(id as usize)).collect();
+                load_for(model, &self.model, &shapes)
+            }
+            (None, Shapes::Unknown) => load_for(model, &self.model, &[]),
+        }
+    }
+
+    /// Decides what becomes of the model.
+    pub fn plan(&self) -> Result<Planned, Failure> {
+        if let Some(path) = &self.plan {
+            return self.planned_before(path);
+        }
+        // What is wrong with a file of rules is told before anything is computed.
+        let recipe = self.recipe.as_deref().map(Recipe::read).transpose()?;
+        let statistics = self.calibration.as_deref();
+        let statistics = statistics
+            .map(|path| statistics_of(path, &self.model))
+            .transpose()?;
+        if statistics.is_some() && !self.device.is_default() {
+            return Err(computes_nothing("--calibration"));
+        }
+        let shapes = statistics.as_ref().map_or(Shapes::Unknown, Shapes::Of);
+        let (float, graph) = self.load(&shapes)?;
+        quantize::check_float(&graph)?;
+        let float = simplify::fuse(float, &graph);
+        let graph = graph::load(&float, &graph.file)?;
+        let program = kernel::prepare(graph.clone())?;
+        let options = match &recipe {
+            Some(recipe) => recipe.options(&graph)?,
+            None => self.options(&graph)?,
+        };
+        quantize::check_options(&graph, &options)?;
+        let seen = match (&self.data, statistics, options.need_ranges(&graph)) {
+            (Some(data), _, true) => self.calibrate(data, &program)?,
+            (None, Some(file), true) => Seen::of(&file, &graph),
+            (None, None, true) => {
+                return Err(Failure::Input(
+                    "integers take their scales from what the model computes: give --data or --calibration".into(),
+                ));
+            }
+            (None, None, false) if self.device.is_default() => Seen::nothing(&graph),
+            (None, None, false) => return Err(computes_nothing("no integer activations")),
+            (data, _, false) => {
+                let option = if data.is_some() {
+                    "--data"
+                } else {
+                    "--calibration"
+                };
+                return Err(Failure::Input(format!(
+                    "no activation becomes an integer, so no range is needed: leave out {option}"
+                )));
+            }
+        };
+        let plan = quantize::plan_with(&graph, &seen.ranges, &options)?;
+        let uniform = recipe.is_none() && options.nodes.is_empty();
+        Ok(Planned {
+            weight_only: uniform && options.scheme == NodeScheme::Dynamic,
+            float,
+            graph,
+            plan,
+            seen,
+        })
+    }
+
+    /// A plan from a file.
+    fn planned_before(&self, path: &Path) -> Result<Planned, Failure> {
+        if !self.device.is_default() {
+            return Err(computes_nothing("--plan"));
+        }
+        let file = PlanFile::read(path, &self.model)?;
+        let (float, graph) = self.load(&Shapes::Given(&file.inputs))?;
+        quantize::check_float(&graph)?;
+        let float = simplify::fuse(float, &graph);
+        let graph = graph::load(&float, &graph.file)?;
+        Ok(Planned {
+            weight_only: file.weight_only,
+            seen: Seen::nothing(&graph),
+            float,
+            graph,
+            plan: file.plan,
+        })
+    }
+
+    fn calibrate(&self, data: &DataArguments, program: &kernel::Program) -> Result<Seen, Failure> {
+        let (mut set, feeds) = data.open(&program.graph)?;
+        let device = self.device.open()?;
+        let bar = progress::bar("calibrate", set.len());
+        let start = Instant::now();
+        let calibration = calibrate::min_max(
+            device.as_ref(),
+            program,
+            &mut set,
+            feeds,
+            self.device.batch,
+            |n| {
+                bar.set_position(n as u64);
+            },
+        )?;
+        let seconds = start.elapsed().as_secs_f64();
+        bar.finish_and_clear();
+        Ok(Seen {
+            ranges: calibration.ranges,
+            samples: calibration.samples as u64,
+            seconds,
+            device: Some(device.name()),
+        })
+    }
+}
+
+fn computes_nothing(option: &str) -> Failure {
+    Failure::Input(format!(
+        "with {option} nothing is computed: leave out the options of devices"
+    ))
+}
+
+/// What is known of the shapes of the inputs.
+enum Shapes<'a> {
+    Unknown,
+    Given(&'a [Vec<usize>]),
+    Of(&'a StatisticsFile),
+}
+
+/// Statistics of this very model.
+fn statistics_of(path: &Path, model: &Path) -> Result<StatisticsFile, Failure> {
+    let failed = |what: String| Failure::Input(format!("{}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
+    let file = StatisticsFile::parse(&text).map_err(|e| failed(e.to_string()))?;
+    let bytes =
+        std::fs::read(model).map_err(|e| Failure::Input(format!("{}: {e}", model.display())))?;
+    if !file.is_of(&bytes) {
+        return Err(failed(format!(
+            "it was made for another model ('{}', {} bytes) than {}",
+            file.model.file,
+            file.model.bytes,
+            model.display()
+        )));
+    }
+    Ok(file)
+}
+
+/// A plan with what it was made of.
+pub struct Planned {
+    /// The float model, without what is known beforehand and with activations fused.
+    pub float: model::Model,
+    /// Its graph.
+    pub graph: Graph,
+    /// What becomes of it.
+    pub plan: quantize::Plan,
+    /// Whether weights that no hybrid kernel takes become int8 behind DEQUANTIZE.
+    pub weight_only: bool,
+    /// Where ranges come from.
+    pub seen: Seen,
+}
+
+impl Planned {
+    /// The quantized model.
+    pub fn quantized(&self) -> Result<model::Model, Failure> {
+        let quantized = quantize::apply(&self.float, &self.graph, &self.plan)?;
+        Ok(match self.weight_only {
+            true => quantize::weight_only(&quantized).0,
+            false => quantized,
+        })
+    }
+}
+
+/// Ranges, and where they come from.
+#[derive(serde::Serialize)]
+pub struct Seen {
+    pub ranges: Vec<Option<Range>>,
+    samples: u64,
+    seconds: f64,
+    /// The device that gathered them just now; none if they are from a file.
+    device: Option<String>,
+}
+
+impl Seen {
+    fn of(file: &StatisticsFile, graph: &Graph) -> Seen {
+        Seen {
+            ranges: file.ranges(graph.tensors.len()),
+            samples: file.samples,
+            seconds: 0.0,
+            device: None,
+        }
+    }
+
+    /// No ranges.
+    fn nothing(graph: &Graph) -> Seen {
+        Seen {
+            ranges: vec![None; graph.tensors.len()],
+            samples: 0,
+            seconds: 0.0,
+            device: None,
+        }
+    }
+
+    /// In a line.
+    pub fn text(&self) -> String {
+        let Seen {
+            samples, seconds, ..
+        } = self;
+        match &self.device {
+            Some(device) => {
+                let rate = *samples as f64 / seconds.max(1e-9);
+                format!(
+                    "calibrated on {samples} samples in {seconds:.2} s ({rate:.0} samples/s) on {device}"
+                )
+            }
+            None if self.ranges.iter().all(Option::is_none) => "without data".into(),
+            None => format!("with the ranges of {samples} samples"),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! From what is known about an activation to its parameters.
+
+use super::{Known, Planner};
+use crate::graph::TensorId;
+use crate::num::affine::{activation_8bit, activation_16bit};
+use crate::num::{Affine, DType, Range};
+use crate::quantize::error::Error;
+use crate::quantize::plan::Why;
+
+impl Planner<'_> {
+    /// The parameters of the range of a tensor, or those that the caller gave.
+    pub(super) fn of_range(&self, id: TensorId, dtype: DType) -> Result<Affine, Error> {
+        match self.known {
+            Known::Ranges(_) => self.activation(id, self.range(id)?, dtype),
+            Known::Parameters(_) => self.given(id),
+        }
+    }
+
+    /// Decides an activation from what is known about it.
+    pub(super) fn measured(&mut self, id: TensorId) -> Result<Affine, Error> {
+        let dtype = self.forms.own_type(id).unwrap_or(DType::I8);
+        let affine = self.of_range(id, dtype)?;
+        let why = match self.known {
+            Known::Ranges(_) => {
+                let Range { min, max } = self.range(id)?;
+                Why::Range { min, max }
+            }
+            Known::Parameters(_) => Why::Given,
+        };
+        self.decide(id, dtype, affine, why);
+        Ok(affine)
+    }
+
+    pub(super) fn activation(
+        &self,
+        id: TensorId,
+        Range { min, max }: Range,
+        dtype: DType,
+    ) -> Result<Affine, Error> {
+        if !(max - min).is_finite() {
+            return Err(self.bad_range(id, Range { min, max }));
+        }
+        Ok(match dtype {
+            DType::I16 => activation_16bit(min, max),
+            _ => activation_8bit(min, max, -128),
+        })
+    }
+
+    pub(super) fn range(&self, id: TensorId) -> Result<Range, Error> {
+        let known = match self.known {
+            Known::Ranges(ranges) => ranges.get(id).copied().flatten(),
+            Known::Parameters(_) => None,
+        };
+        match known {
+            None | Some(Range::EMPTY) => Err(Error::missing_range(self.graph, id)),
+            // Also false for NaN.
+            Some(r) if r.min <= r.max && r.min.is_finite() && r.max.is_finite() => Ok(r),
+            Some(r) => Err(self.bad_range(id, r)),
+        }
+    }
+
+    pub(super) fn bad_range(&self, id: TensorId, Range { min, max }: Range) -> Error {
+        Error::BadRange {
+            file: self.graph.file.clone(),
+            tensor: self.graph.describe(id),
+            min,
+            max,
+        }
+    }
+
+    pub(super) fn given(&self, id: TensorId) -> Result<Affine, Error> {
+        match self.known {
+            Known::Parameters(all) => all.get(id).copied().flatten(),
+            Known::Ranges(_) => None,
+        }
+        .filter(|a| a.scale.is_normal() && a.scale > 0.0 && (-128..=127).contains(&a.zero_point))
+        .ok_or_else(|| Error::missing_range(self.graph, id))
+    }
+}
