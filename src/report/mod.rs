@@ -11,7 +11,7 @@ mod structure;
 mod table;
 mod verify;
 
-pub use calibrate::{CalibrateReport, ProfileReport, SeenTensor, calibrate};
+pub use calibrate::{CalibrateReport, CalibrateRun, ProfileReport, SeenTensor, calibrate};
 pub use check::check;
 pub use evaluate::{Evaluation, evaluate};
 pub use inspect::{Inspection, inspect};
