@@ -1,9 +1,10 @@
 //! What TensorFlow Lite's NNAPI delegate leaves to the CPU, on Android 11 and later (NNAPI 1.3, the first with int8).
 //!
 //! Read in github.com/google-ai-edge/LiteRT, commit f674577 of August 2026, `tflite/delegates/nnapi/nnapi_delegate.cc`,
-//! `NNAPIDelegateKernel::Validate`. The version of MUL is that for a chosen accelerator. That NNAPI takes no weights of
-//! FULLY_CONNECTED with scales by channel: google-ai-edge/LiteRT issue 3596, with Android's own error. Drivers may take
-//! less than the delegate hands them.
+//! `NNAPIDelegateKernel::Validate`. The version of MUL is that for a chosen accelerator. Two things that the delegate hands
+//! over and NNAPI then refuses: weights of FULLY_CONNECTED with scales by channel (google-ai-edge/LiteRT issue 3596, with
+//! Android's own error), and UNIDIRECTIONAL_SEQUENCE_LSTM in other types than float (Android's
+//! packages/modules/NeuralNetworks, `common/operations/UnidirectionalSequenceLSTMValidation.cpp`). Drivers may take less.
 
 use super::{Bound, Finding, Place};
 use crate::model::BuiltinOptions as O;
@@ -122,7 +123,7 @@ const ROWS: [Row; 91] = [
     row("TOPK_V2", 2, &[Float32, Int32, Uint8, Int8], false),
     row("TRANSPOSE", 2, ANY, false),
     row("TRANSPOSE_CONV", 4, ANY, false),
-    row("UNIDIRECTIONAL_SEQUENCE_LSTM", 2, ANY, false),
+    row("UNIDIRECTIONAL_SEQUENCE_LSTM", 2, &[Float32], false),
     row("UNIDIRECTIONAL_SEQUENCE_RNN", 1, ANY, false),
     row("UNPACK", 2, &[Float32, Uint8, Int8], true),
 ];
@@ -158,7 +159,11 @@ pub(super) fn check(place: Place<'_>) -> Vec<Finding> {
     let taken = |t: &Bound<'_>| row.types.is_empty() || row.types.iter().any(|&k| t.is(k));
     if let Some(data) = data.filter(|t| !taken(t)) {
         let what = format!("{} is {}", data.describe(), data.type_name());
-        findings.push(place.finding("type", what, "it stays on the CPU: use a type it takes"));
+        findings.push(place.finding(
+            "type",
+            what,
+            "it is not taken in this type: leave it to the CPU",
+        ));
     }
     let deep = place
         .inputs()
