@@ -286,6 +286,9 @@ fn nnapi() {
         &unary(B::Relu, i8s(shape).open(&[-1, 2, 2, 4]), i8s(shape)),
         "dynamic shape",
     );
+    let halves = [t(TensorType::Float16, &[2]).constant(1)];
+    let unpacked = one(B::Dequantize, 3, None, &halves, float(&[2]));
+    assert_eq!(check(&unpacked, Target::Nnapi), []);
     let dense = dense(i8s(&[4, 3]).constant(1), &[1, 4]);
     assert_eq!(check(&dense, Target::Nnapi), []);
 }
