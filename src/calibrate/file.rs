@@ -1,26 +1,32 @@
 //! Statistics as a file: JSON, the same bytes for the same values, and files of one model merge.
+//!
+//! Version 2 says where its statistics come from ([`Source`]); files of version 1 are read and say that they do not know.
 
-use super::Calibration;
-use crate::graph::Graph;
-use crate::kernel::Range;
+use super::{Calibration, Source};
+use crate::kernel::{Program, Range};
 use crate::num::Histogram;
 use crate::num::histogram::{BINS, LOWEST_EXPONENT, bin, exponent_of};
 use serde::{Deserialize, Serialize};
 
 const FORMAT: &str = "zeropoint statistics";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// What it was before sources were kept.
+const WITHOUT_SOURCES: u32 = 1;
 
 /// What `zeropoint calibrate -o` writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatisticsFile {
     /// Always `zeropoint statistics`.
     format: String,
-    /// Version of the format, 1.
+    /// Version of the format, 2.
     version: u32,
     /// The model they belong to.
     pub model: ModelIdentity,
-    /// Samples seen.
+    /// Samples seen; 0 of ranges that came from elsewhere.
     pub samples: u64,
+    /// Where they come from; in an order of their own, so that merging in any order gives the same file.
+    #[serde(default)]
+    pub sources: Vec<Source>,
     /// Every float tensor that had a value, by its number.
     pub tensors: Vec<TensorStatistics>,
 }
@@ -87,30 +93,42 @@ pub enum FileError {
     /// Two files that do not belong together.
     #[error("they cannot be merged: {0}")]
     Different(&'static str),
+    /// A range by name that is none of this model, or none at all.
+    #[error("'{name}': {problem}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
 }
 
 impl StatisticsFile {
-    /// Statistics of a graph; `bytes` are those of its model's file.
-    pub fn new(graph: &Graph, bytes: &[u8], calibration: &Calibration) -> StatisticsFile {
+    /// Statistics of a program's tensors; `bytes` are those of its model's file.
+    pub fn new(
+        program: &Program,
+        bytes: &[u8],
+        calibration: &Calibration,
+        source: Source,
+    ) -> StatisticsFile {
+        let graph = &program.graph;
         let mut crc = flate2::Crc::new();
         crc.update(bytes);
         let name = std::path::Path::new(&graph.file).file_name();
-        let tensors = calibration
-            .ranges
-            .iter()
-            .enumerate()
-            .filter_map(|(id, range)| {
-                let Range { min, max } = (*range)?;
-                let tensor = &graph.tensors[id];
-                Some(TensorStatistics {
-                    tensor: id,
-                    name: tensor.name.clone(),
-                    shape: tensor.shape.clone(),
-                    min,
-                    max,
-                    histogram: calibration.histograms.get(id).cloned().flatten(),
-                })
-            });
+        // Tensors between the kernels of one operator are ours, not the file's.
+        let ranges = calibration.ranges.iter().take(program.given);
+        let tensors = ranges.enumerate().filter_map(|(id, range)| {
+            let Range { min, max } = (*range)?;
+            let tensor = &graph.tensors[id];
+            Some(TensorStatistics {
+                tensor: id,
+                name: tensor.name.clone(),
+                shape: tensor.shape.clone(),
+                min,
+                max,
+                histogram: calibration.histograms.get(id).cloned().flatten(),
+            })
+        });
         StatisticsFile {
             format: FORMAT.into(),
             version: VERSION,
@@ -120,6 +138,7 @@ impl StatisticsFile {
                 crc32: crc.sum(),
             },
             samples: calibration.samples as u64,
+            sources: vec![source],
             tensors: tensors.collect(),
         }
     }
@@ -129,6 +148,18 @@ impl StatisticsFile {
         let mut crc = flate2::Crc::new();
         crc.update(bytes);
         self.model.bytes == bytes.len() as u64 && self.model.crc32 == crc.sum()
+    }
+
+    /// Whether there are histograms, or ranges alone.
+    pub fn has_histograms(&self) -> bool {
+        self.tensors.iter().any(|t| t.histogram.is_some())
+    }
+
+    /// Sources that are listed more than once: the same samples were merged twice, it seems.
+    pub fn repeated_sources(&self) -> impl Iterator<Item = &Source> {
+        // Equal ones are neighbours.
+        let pairs = self.sources.windows(2);
+        pairs.filter(|p| p[0] == p[1]).map(|p| &p[0])
     }
 
     /// The range of every tensor of a graph with so many.
@@ -160,20 +191,35 @@ impl StatisticsFile {
     /// # Errors
     /// If it is something else, or contradicts itself.
     pub fn parse(text: &str) -> Result<StatisticsFile, FileError> {
-        let file: StatisticsFile =
+        let mut file: StatisticsFile =
             serde_json::from_str(text).map_err(|e| FileError::Malformed(e.to_string()))?;
-        if file.format != FORMAT || file.version != VERSION {
+        if file.format != FORMAT || ![WITHOUT_SOURCES, VERSION].contains(&file.version) {
             return Err(FileError::Malformed(format!(
-                "it calls itself '{}', version {}; this program reads '{FORMAT}', version {VERSION}",
+                "it calls itself '{}', version {}; this program reads '{FORMAT}', version {WITHOUT_SOURCES} and {VERSION}",
                 file.format, file.version
             )));
         }
+        if file.version == WITHOUT_SOURCES {
+            file.version = VERSION;
+            file.sources = vec![Source::Unrecorded {
+                samples: file.samples,
+            }];
+        }
+        let mut before = None;
         for tensor in &file.tensors {
             tensor.check().map_err(|problem| FileError::Contradiction {
                 tensor: tensor.tensor,
                 name: tensor.name.clone(),
                 problem,
             })?;
+            if before.is_some_and(|before| tensor.tensor <= before) {
+                return Err(FileError::Contradiction {
+                    tensor: tensor.tensor,
+                    name: tensor.name.clone(),
+                    problem: "tensors are not listed once each, in order",
+                });
+            }
+            before = Some(tensor.tensor);
         }
         Ok(file)
     }
@@ -181,22 +227,30 @@ impl StatisticsFile {
     /// The statistics of both files' samples together: as if all had been calibrated at once.
     ///
     /// # Errors
-    /// If they are of different models, or one has histograms and the other has not.
+    /// If they are of different models or for different shapes, or one has histograms and the other has not.
     pub fn merge(mut self, other: &StatisticsFile) -> Result<StatisticsFile, FileError> {
         let (a, b) = (&self.model, &other.model);
         if (a.bytes, a.crc32) != (b.bytes, b.crc32) {
             return Err(FileError::Different("they are of different models"));
         }
-        if self.tensors.len() != other.tensors.len() {
+        let same = |(a, b): (&TensorStatistics, &TensorStatistics)| a.tensor == b.tensor;
+        let mut pairs = self.tensors.iter().zip(&other.tensors);
+        if self.tensors.len() != other.tensors.len() || !pairs.all(same) {
             return Err(FileError::Different("they list different tensors"));
         }
         self.samples = self.samples.saturating_add(other.samples);
+        self.sources.extend_from_slice(&other.sources);
+        self.sources.sort_by_cached_key(Source::text);
         for (a, b) in self.tensors.iter_mut().zip(&other.tensors) {
-            if a.tensor != b.tensor {
-                return Err(FileError::Different("they list different tensors"));
+            if a.shape != b.shape {
+                // The model is open there, and its inputs had other shapes.
+                return Err(FileError::Different("they are for different input shapes"));
             }
             let range = a.range().merge(b.range());
             a.histogram = match (a.histogram.take(), &b.histogram) {
+                (Some(a), Some(b)) if a.total().checked_add(b.total()).is_none() => {
+                    return Err(FileError::Different("their counts are too large together"));
+                }
                 (Some(a), Some(b)) => Some(a.merge(b, range)),
                 (None, None) => None,
                 _ => return Err(FileError::Different("only one of them has histograms")),
@@ -268,6 +322,7 @@ mod tests {
                 crc32: 2,
             },
             samples: 3,
+            sources: vec![Source::Unrecorded { samples: 3 }],
             tensors: tensors.collect(),
         }
     }
@@ -325,11 +380,50 @@ mod tests {
             assert!(error.contains("tensor 0 ('t \"0\"')"), "{error}");
         }
         assert!(StatisticsFile::parse("{}").is_err());
+        let mut twice = good.clone();
+        twice.tensors.push(twice.tensors[0].clone());
+        assert!(StatisticsFile::parse(&twice.text()).is_err());
         let mut other = good.clone();
         other.model.crc32 = 9;
         assert!(good.clone().merge(&other).is_err());
         let mut bare = good.clone();
         bare.tensors[0].histogram = None;
-        assert!(good.merge(&bare).is_err());
+        assert!(good.clone().merge(&bare).is_err());
+        let mut wide = good.clone();
+        wide.tensors[0].shape = vec![1, 3];
+        assert!(good.clone().merge(&wide).is_err());
+        let mut many = good.clone();
+        many.tensors[0].histogram.as_mut().unwrap().counts.fill(0);
+        many.tensors[0].histogram.as_mut().unwrap().counts[0] = u64::MAX;
+        let many = StatisticsFile::parse(&many.text()).unwrap();
+        assert!(good.merge(&many).is_err());
+    }
+
+    #[test]
+    fn files_of_the_first_version_are_read() {
+        let mut file = file(&[vec![1.0, 2.0]]);
+        let text = file.text().replace("\"version\":2", "\"version\":1");
+        let from = text.find("\"sources\"").unwrap();
+        let to = text.find("\"tensors\"").unwrap();
+        let old = StatisticsFile::parse(&(text[..from].to_owned() + &text[to..])).unwrap();
+        file.sources = vec![Source::Unrecorded { samples: 3 }];
+        assert_eq!(old, file);
+        let new = text.replace("\"version\":1", "\"version\":3");
+        assert!(StatisticsFile::parse(&new).is_err());
+    }
+
+    #[test]
+    fn merging_in_any_order_gives_the_same_file() {
+        let part = |values: &[f32], samples| {
+            let mut part = file(&[values.to_vec()]);
+            part.sources = vec![Source::Unrecorded { samples }];
+            part
+        };
+        let (a, b, c) = (part(&[1.0, 2.0], 1), part(&[-3.5], 20), part(&[9.0], 3));
+        let one = a.clone().merge(&b).unwrap().merge(&c).unwrap();
+        let other = c.merge(&a).unwrap().merge(&b).unwrap();
+        assert_eq!(one.text(), other.text());
+        assert_eq!(one.repeated_sources().count(), 0);
+        assert_eq!(one.merge(&a).unwrap().repeated_sources().count(), 1);
     }
 }

@@ -4,8 +4,12 @@
 //! and every sample starts with fresh state.
 
 mod file;
+mod named;
+mod source;
 
 pub use file::{FileError, ModelIdentity, StatisticsFile, TensorStatistics};
+pub use named::{Named, export_ranges, import_ranges};
+pub use source::{ArraySource, Source};
 
 use crate::data::DataSet;
 use crate::kernel::{Device, Feed, Keep, Profile, Program, Range, SessionConfig, Statistics};

@@ -1,10 +1,19 @@
 //! What a quantized model must be like to run elsewhere: the TensorFlow Lite 8-bit quantization specification, and what
-//! TensorFlow Lite Micro refuses besides. Looks at the file alone, also at one that cannot be run.
+//! targets refuse besides. Looks at the file alone, also at one that cannot be run.
+//!
+//! Each target has a file, which names where its facts come from. What cannot be told from the file (memory, drivers,
+//! versions of a compiler) is left out.
 
+mod cmsis_nn;
+mod edgetpu;
+mod nnapi;
 mod spec;
 mod tflm;
 
-use crate::model::{Model, Operator, QuantizationParameters, SubGraph, Tensor, TensorType};
+use crate::model::{
+    BuiltinOperator, Model, Operator, OperatorCode, QuantizationParameters, SubGraph, Tensor,
+    TensorType,
+};
 use serde::Serialize;
 
 /// What a model is checked against.
@@ -13,13 +22,31 @@ use serde::Serialize;
 pub enum Target {
     /// The 8-bit quantization specification.
     Spec,
-    /// TensorFlow Lite Micro: the specification, and what its kernels refuse.
+    /// TensorFlow Lite Micro: the specification, its operators, and what its kernels refuse.
     Tflm,
+    /// TensorFlow Lite Micro with Arm's CMSIS-NN: the same, and notes on what runs by reference kernels.
+    CmsisNn,
+    /// TensorFlow Lite's delegate for Android's NNAPI: the specification, and what it leaves to the CPU.
+    Nnapi,
+    /// Coral's Edge TPU: the specification, and what its compiler leaves to the CPU.
+    Edgetpu,
 }
 
-/// Something that breaks a rule.
+/// What a finding means for the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// A rule is broken: it does not run there, or not on the accelerator.
+    Error,
+    /// It runs, but there is something to know.
+    Note,
+}
+
+/// Something that breaks a rule, or is worth a note.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    /// What it means.
+    pub severity: Severity,
     /// `CONV_2D (operator 3)`, or a tensor.
     pub place: String,
     /// The rule, in a word or two.
@@ -43,8 +70,15 @@ pub fn check(model: &Model, target: Target) -> Vec<Finding> {
                 operator,
             };
             findings.extend(spec::check(place));
-            if target == Target::Tflm {
-                findings.extend(tflm::check(place));
+            match target {
+                Target::Spec => {}
+                Target::Tflm => findings.extend(tflm::check(place)),
+                Target::CmsisNn => {
+                    findings.extend(tflm::check(place));
+                    findings.extend(cmsis_nn::check(place));
+                }
+                Target::Nnapi => findings.extend(nnapi::check(place)),
+                Target::Edgetpu => findings.extend(edgetpu::check(place)),
             }
         }
     }
@@ -62,10 +96,24 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn name(self) -> String {
+    fn code(self) -> Option<&'a OperatorCode> {
         let codes = self.model.operator_codes.as_deref().unwrap_or_default();
-        let code = codes.get(self.operator.opcode_index as usize);
+        codes.get(self.operator.opcode_index as usize)
+    }
+
+    fn name(self) -> String {
+        let code = self.code();
         code.map_or("?".into(), |c| crate::model::operator_name(c).into_owned())
+    }
+
+    fn version(self) -> i32 {
+        self.code().map_or(0, |c| c.version)
+    }
+
+    /// Whether a program has to bring the kernel.
+    fn is_custom(self) -> bool {
+        let custom = |c| crate::model::builtin_code(c) == BuiltinOperator::Custom as i32;
+        self.code().is_some_and(custom)
     }
 
     fn finding(self, rule: &'static str, what: String, remedy: &'static str) -> Finding {
@@ -74,11 +122,31 @@ impl<'a> Place<'a> {
             n => format!(" of subgraph {n}"),
         };
         Finding {
+            severity: Severity::Error,
             place: format!("{} (operator {}{subgraph})", self.name(), self.index),
             rule,
             what,
             remedy,
         }
+    }
+
+    fn note(self, rule: &'static str, what: String, remedy: &'static str) -> Finding {
+        Finding {
+            severity: Severity::Note,
+            ..self.finding(rule, what, remedy)
+        }
+    }
+
+    /// The first tensor whose shape is not fixed.
+    fn open(self) -> Option<Bound<'a>> {
+        let mut tensors = self.inputs().chain(self.outputs());
+        tensors.find(|t| t.dims().iter().any(|&d| d < 0))
+    }
+
+    /// Tensors that are computed or fed.
+    fn activations(self) -> impl Iterator<Item = Bound<'a>> {
+        let tensors = self.inputs().chain(self.outputs());
+        tensors.filter(|t| !t.is_constant())
     }
 
     fn tensor(self, id: i32) -> Option<Bound<'a>> {
@@ -121,6 +189,33 @@ struct Bound<'a> {
 impl<'a> Bound<'a> {
     fn is(self, type_: TensorType) -> bool {
         self.tensor.type_ == type_ as i8
+    }
+
+    /// Name of its type, as `int8`.
+    fn type_name(self) -> String {
+        TensorType::try_from(self.tensor.type_).map_or_else(
+            |_| format!("of type {}", self.tensor.type_),
+            |t| format!("{t:?}").to_lowercase(),
+        )
+    }
+
+    fn dims(self) -> &'a [i32] {
+        self.tensor.shape.as_deref().unwrap_or_default()
+    }
+
+    /// The first few values of a constant of int32 or int64.
+    fn integers(self) -> Option<Vec<i64>> {
+        let data = self.data()?;
+        let few = 16;
+        if self.is(TensorType::Int32) {
+            let words = data.as_chunks().0.iter().take(few);
+            Some(words.map(|&w| i32::from_le_bytes(w).into()).collect())
+        } else if self.is(TensorType::Int64) {
+            let words = data.as_chunks().0.iter().take(few);
+            Some(words.map(|&w| i64::from_le_bytes(w)).collect())
+        } else {
+            None
+        }
     }
 
     fn describe(self) -> String {

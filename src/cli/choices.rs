@@ -360,7 +360,7 @@ enum Shapes<'a> {
 }
 
 /// Statistics of this very model.
-fn statistics_of(path: &Path, model: &Path) -> Result<StatisticsFile, Failure> {
+pub fn statistics_of(path: &Path, model: &Path) -> Result<StatisticsFile, Failure> {
     let failed = |what: String| Failure::Input(format!("{}: {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
     let file = StatisticsFile::parse(&text).map_err(|e| failed(e.to_string()))?;

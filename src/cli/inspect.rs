@@ -2,24 +2,34 @@
 
 use super::{Failure, output};
 use clap::Args;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use zeropoint::report::{self, Inspection, Structure};
-use zeropoint::{kernel, model, simplify};
+use zeropoint::kernel::{self, Kernel};
+use zeropoint::report::{self, Cost, Inspection, Structure};
+use zeropoint::{model, simplify};
 
 /// Arguments of `zeropoint inspect`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// Any .tflite models, also with operators that cannot be run; several are laid side by side
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<PathBuf>,
-    /// Figures in place of the listing: operators, types, bytes, operations, and what is alive at once
+    /// Figures in place of the listing: operators, tensors and weights by type, bytes of constants and of the rest,
+    /// operations, multiply-adds, and the bytes of activations that are alive at once: no arena can be smaller
     #[arg(long)]
     summary: bool,
-    /// For machines
+    /// For machines: the same, every scale among it
     #[arg(long)]
     json: bool,
 }
+
+const EXAMPLES: &str = "\
+The listing shows signatures, metadata, and of every subgraph operators (version, tensors) and tensors: type, shape (and the
+shape it may take), buffer, bytes, scales and zero points, first values of constants.
+  zeropoint inspect model.tflite
+  zeropoint inspect --summary model.tflite
+  zeropoint inspect model.tflite model_int8.tflite      side by side
+  zeropoint inspect --json model.tflite";
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -48,18 +58,39 @@ fn size(path: &Path) -> u64 {
 fn structure(path: &Path) -> Result<Structure, Failure> {
     let model = model::read(path)?;
     let name = path.display().to_string();
-    let operations = operations(model.clone(), &name);
-    Ok(Structure::new(&name, &model, size(path), operations))
+    let cost = cost(model.clone(), &name);
+    Ok(Structure::new(&name, &model, size(path), cost))
 }
 
-/// Operations by kind of operator, where the model can be prepared.
-fn operations(model: model::Model, name: &str) -> Option<BTreeMap<String, u64>> {
+/// What a sample costs, where the model can be prepared.
+fn cost(model: model::Model, name: &str) -> Option<Cost> {
     let (_, graph) = simplify::load(model, name).ok()?;
     let program = kernel::prepare(graph).ok()?;
-    let mut all = BTreeMap::new();
+    let mut all = Cost::default();
     for (step, floor) in program.steps.iter().zip(program.floors().steps) {
         let kind = program.graph.nodes[step.node].op.name().to_owned();
-        *all.entry(kind).or_insert(0) += floor.operations;
+        *all.operations.entry(kind).or_insert(0) += floor.operations;
+        let results = program.graph.elements(step.outputs[0]) as u64;
+        all.multiply_adds += multiply_adds(&step.kernel, floor.operations, results);
     }
     Some(all)
+}
+
+/// A product counts as two operations; an LSTM has ten more for each result.
+fn multiply_adds(kernel: &Kernel, operations: u64, results: u64) -> u64 {
+    match kernel {
+        Kernel::ConvF32(_)
+        | Kernel::ConvI8(_)
+        | Kernel::DepthwiseF32(_)
+        | Kernel::DepthwiseI8(_)
+        | Kernel::FullyConnectedF32(_)
+        | Kernel::FullyConnectedI8(_)
+        | Kernel::MatmulF32(_)
+        | Kernel::MatmulI8(_)
+        | Kernel::RnnF32(_)
+        | Kernel::SvdfF32(_)
+        | Kernel::SvdfI8(_) => operations / 2,
+        Kernel::LstmF32(_) | Kernel::LstmI8(_) => operations.saturating_sub(10 * results) / 2,
+        _ => 0,
+    }
 }

@@ -58,7 +58,7 @@ enum Command {
     Verify(verify::Arguments),
     /// Show what is in a model: operators, tensors, quantization, sizes
     Inspect(inspect::Arguments),
-    /// Check a quantized model against the 8-bit specification, or against what TensorFlow Lite Micro takes
+    /// Check a quantized model against the 8-bit specification, or a target: TensorFlow Lite Micro, CMSIS-NN, NNAPI, Edge TPU
     Check(check::Arguments),
     /// List the devices that models can run on
     Devices(devices::Arguments),

@@ -26,19 +26,24 @@ pub fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 
 /// Refuses a place that cannot be written to or holds one of the inputs, before any work is done.
 pub fn check_place(to: &Path, inputs: &[&Path]) -> Result<(), Failure> {
+    check_place_of("-o", to, inputs)
+}
+
+/// As [`check_place`], for an option of another name.
+pub fn check_place_of(option: &str, to: &Path, inputs: &[&Path]) -> Result<(), Failure> {
     let refuse = |what: &str| Err(Failure::Input(format!("{}: {what}", to.display())));
     let folder = to.parent().filter(|f| !f.as_os_str().is_empty());
     if to.is_dir() {
-        return refuse("it is a folder; name a file with -o");
+        return refuse(&format!("it is a folder; name a file with {option}"));
     }
     if !folder.unwrap_or(Path::new(".")).is_dir() {
         return refuse("its folder does not exist");
     }
     let same = |input: &&&Path| matches!((to.canonicalize(), input.canonicalize()), (Ok(a), Ok(b)) if a == b);
     match inputs.iter().find(same) {
-        Some(_) => {
-            refuse("it is an input of this command and would be replaced; choose another -o")
-        }
+        Some(_) => refuse(&format!(
+            "it is an input of this command and would be replaced; choose another {option}"
+        )),
         None => Ok(()),
     }
 }

@@ -44,6 +44,8 @@ fn read_exactly(stream: &mut impl Read, bytes: &mut [u8]) -> io::Result<()> {
 pub struct ArrayInfo {
     /// Name of the array in the file.
     pub array: String,
+    /// Its shape in the file, the samples first.
+    pub shape: Vec<u64>,
     /// The array's own element type, as numpy names it.
     pub stored: &'static str,
     /// Element type in each [`Batch`](super::Batch).
@@ -104,6 +106,7 @@ impl ArrayReader {
             };
         let info = ArrayInfo {
             array: origin.name.clone(),
+            shape: header.shape.clone(),
             stored: header.element.name(),
             delivered,
             scale_offset: scale_offset.filter(|_| scaled),

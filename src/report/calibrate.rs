@@ -3,21 +3,33 @@
 use super::table::{Table, shorten};
 use crate::kernel::{Floor, Floors, Profile, Range, Roofline};
 
-/// A calibration as a report shows it.
+/// Statistics as a report shows them.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct CalibrateReport {
+    /// The run that gathered some of them just now; none if all are from files.
+    #[serde(flatten)]
+    pub run: Option<CalibrateRun>,
+    /// Samples of all sources.
+    pub samples: u64,
+    /// Where they come from.
+    pub sources: Vec<String>,
+    /// Statistics of the tensors.
+    pub tensors: Vec<SeenTensor>,
+}
+
+/// Samples that were run just now.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct CalibrateRun {
     /// Device and how it computes.
     pub device: String,
-    /// Samples seen.
-    pub samples: usize,
+    /// Samples that it ran.
+    pub gathered: usize,
     /// Seconds of the calibration.
     pub seconds: f64,
     /// Bytes of data that travel to the device for a sample.
     pub upload_bytes: u64,
     /// What the model cannot do without, a sample.
     pub floor: Floor,
-    /// Statistics of the tensors.
-    pub tensors: Vec<SeenTensor>,
     /// Where the time went, if that was asked for.
     pub profile: Option<ProfileReport>,
 }
@@ -50,24 +62,38 @@ pub struct ProfileReport {
 
 /// The report as text.
 pub fn calibrate(report: &CalibrateReport) -> String {
-    let rate = report.samples as f64 / report.seconds.max(1e-9);
-    let operations = report.floor.operations as f64;
-    let mut text = format!(
-        "calibrated on {} samples in {:.2} s ({rate:.0} samples/s) on {}\n\
-         a sample: {}, {}B of activations, {}B of data; {}/s\n\n",
-        report.samples,
-        report.seconds,
-        report.device,
-        scaled(operations, "operation", "s"),
-        si(report.floor.bytes as f64),
-        si(report.upload_bytes as f64),
-        scaled(operations * rate, "operation", "s"),
-    );
-    text += &tensors(&report.tensors);
-    if let Some(profile) = &report.profile {
-        text += &format!("\n{}", steps(profile, report.samples));
+    let mut text = report.run.as_ref().map_or(String::new(), run);
+    if report.run.is_none() || report.sources.len() > 1 {
+        text += &format!("statistics of {} samples:\n", report.samples);
+        for source in &report.sources {
+            text += &format!("  {}\n", shorten(source, 200));
+        }
+    }
+    text += &format!("\n{}", tensors(&report.tensors));
+    if let Some((run, profile)) = report
+        .run
+        .as_ref()
+        .and_then(|r| Some((r, r.profile.as_ref()?)))
+    {
+        text += &format!("\n{}", steps(profile, run.gathered));
     }
     text
+}
+
+fn run(run: &CalibrateRun) -> String {
+    let rate = run.gathered as f64 / run.seconds.max(1e-9);
+    let operations = run.floor.operations as f64;
+    format!(
+        "calibrated on {} samples in {:.2} s ({rate:.0} samples/s) on {}\n\
+         a sample: {}, {}B of activations, {}B of data; {}/s\n",
+        run.gathered,
+        run.seconds,
+        run.device,
+        scaled(operations, "operation", "s"),
+        si(run.floor.bytes as f64),
+        si(run.upload_bytes as f64),
+        scaled(operations * rate, "operation", "s"),
+    )
 }
 
 fn tensors(tensors: &[SeenTensor]) -> String {
@@ -239,35 +265,40 @@ mod tests {
             bytes: 1000,
             constant_bytes: 0,
         };
+        let profile = ProfileReport {
+            profile: Profile {
+                workers: 2,
+                feed: 0.0,
+                steps: vec![0.04],
+                statistics: vec![0.01],
+            },
+            floors: Floors {
+                steps: vec![floor],
+                total: floor,
+            },
+            steps: vec!["CONV_2D → relu".into()],
+            roofline: Some(Roofline {
+                operations_per_second: 2e9,
+                bytes_per_second: 1e9,
+            }),
+        };
         let report = CalibrateReport {
-            device: "CPU".into(),
+            run: Some(CalibrateRun {
+                device: "CPU".into(),
+                gathered: 10,
+                seconds: 0.5,
+                upload_bytes: 4,
+                floor,
+                profile: Some(profile),
+            }),
             samples: 10,
-            seconds: 0.5,
-            upload_bytes: 4,
-            floor,
+            sources: vec!["10 samples".into()],
             tensors: vec![SeenTensor {
                 tensor: 3,
                 name: "relu".into(),
                 range: Range { min: 0.0, max: 6.0 },
                 quantiles: Some([0.0, 0.5, 5.5]),
             }],
-            profile: Some(ProfileReport {
-                profile: Profile {
-                    workers: 2,
-                    feed: 0.0,
-                    steps: vec![0.04],
-                    statistics: vec![0.01],
-                },
-                floors: Floors {
-                    steps: vec![floor],
-                    total: floor,
-                },
-                steps: vec!["CONV_2D → relu".into()],
-                roofline: Some(Roofline {
-                    operations_per_second: 2e9,
-                    bytes_per_second: 1e9,
-                }),
-            }),
         };
         let text = calibrate(&report);
         // 0.04 s of two threads for ten samples: 2 ms each; the floor is 1 ms.

@@ -1,10 +1,19 @@
 //! What is in a model file, also in one that cannot be run.
+//!
+//! `--json` is the serialisation of [`Inspection`]: its fields are the keys. [`VERSION`] grows when a key changes its
+//! meaning or goes; new ones may come at any time.
 
+use super::elements::{self, Element};
 use super::quantize::type_name;
 use super::table::{Table, grouped, shorten};
 use crate::model::{self, Model, SubGraph, Tensor};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the JSON calls itself.
+const FORMAT: &str = "zeropoint inspection";
+/// Version of the JSON.
+pub const VERSION: u32 = 1;
 
 /// Most characters of a name outside of tables.
 const NAME: usize = 80;
@@ -12,23 +21,45 @@ const NAME: usize = 80;
 /// Most scales listed for one tensor.
 const LISTED: usize = 1;
 
+/// Most bytes of metadata shown as text.
+const TEXT: usize = 64;
+
 /// A model laid out for reading.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inspection {
+    /// Always `zeropoint inspection`.
+    pub format: &'static str,
+    /// Version of this JSON, 1.
+    pub version: u32,
     /// File.
     pub file: String,
     /// Bytes of the file.
     pub bytes: u64,
+    /// Version of the schema, 3.
+    pub schema: u32,
     /// The model's description.
     pub description: Option<String>,
     /// Signatures: name, inputs and outputs by name.
     pub signatures: Vec<Signature>,
-    /// Metadata: name and bytes.
-    pub metadata: Vec<(String, usize)>,
+    /// Metadata.
+    pub metadata: Vec<Metadata>,
     /// Subgraphs.
     pub subgraphs: Vec<Subgraph>,
-    /// Bytes of constants by element type.
+    /// Bytes of constants by element type, a buffer that several tensors share once.
     pub constant_bytes: BTreeMap<String, u64>,
+}
+
+/// An entry of metadata.
+#[derive(Clone, Debug, Serialize)]
+pub struct Metadata {
+    /// Its name.
+    pub name: String,
+    /// Number of its buffer.
+    pub buffer: u32,
+    /// Bytes in it.
+    pub bytes: usize,
+    /// These bytes, where they are few and printable.
+    pub text: Option<String>,
 }
 
 /// A signature.
@@ -36,6 +67,8 @@ pub struct Inspection {
 pub struct Signature {
     /// Its key.
     pub key: String,
+    /// The subgraph it calls.
+    pub subgraph: u32,
     /// Input names with tensor numbers.
     pub inputs: Vec<(String, u32)>,
     /// Output names with tensor numbers.
@@ -68,6 +101,8 @@ pub struct OperatorRow {
     pub inputs: Vec<i32>,
     /// Output tensors.
     pub outputs: Vec<i32>,
+    /// Tensors that hold parameters of what lies inside (LSTM).
+    pub intermediates: Vec<i32>,
 }
 
 /// One tensor.
@@ -77,12 +112,20 @@ pub struct TensorRow {
     pub name: String,
     /// Element type.
     pub dtype: String,
-    /// Shape; −1 where the signature leaves it open.
+    /// Shape.
     pub shape: Vec<i32>,
-    /// Bytes of its constant value.
+    /// Shape with −1 where it is open, if the file has one.
+    pub shape_signature: Option<Vec<i32>>,
+    /// Number of its buffer; buffer 0 is empty by convention.
+    pub buffer: u32,
+    /// Bytes in that buffer: those of its constant value.
     pub bytes: usize,
+    /// The first of its constant values, at most 8.
+    pub values: Vec<Element>,
     /// Whether it is state.
     pub variable: bool,
+    /// Whether the buffer holds only what is not zero.
+    pub sparse: bool,
     /// Scales.
     pub scales: Vec<f32>,
     /// Zero points.
@@ -101,12 +144,13 @@ impl Inspection {
             .map(|s| subgraph(model, s))
             .collect();
         let mut constant_bytes = BTreeMap::new();
-        for tensor in subgraphs
-            .iter()
-            .flat_map(|s| &s.tensors)
-            .filter(|t| t.bytes > 0)
-        {
-            *constant_bytes.entry(tensor.dtype.clone()).or_insert(0) += tensor.bytes as u64;
+        let mut seen = BTreeSet::new();
+        let tensors = subgraphs.iter().flat_map(|s| &s.tensors);
+        for tensor in tensors.filter(|t| t.bytes > 0) {
+            let bytes = constant_bytes.entry(tensor.dtype.clone()).or_insert(0);
+            if seen.insert(tensor.buffer) {
+                *bytes += tensor.bytes as u64;
+            }
         }
         let maps = |list: &Option<Vec<model::TensorMap>>| {
             let pairs = list
@@ -116,8 +160,11 @@ impl Inspection {
             pairs.collect::<Vec<_>>()
         };
         Self {
+            format: FORMAT,
+            version: VERSION,
             file: file.into(),
             bytes,
+            schema: model.version,
             description: model.description.clone(),
             signatures: model
                 .signature_defs
@@ -125,6 +172,7 @@ impl Inspection {
                 .flatten()
                 .map(|s| Signature {
                     key: s.signature_key.clone().unwrap_or_default(),
+                    subgraph: s.subgraph_index,
                     inputs: maps(&s.inputs),
                     outputs: maps(&s.outputs),
                 })
@@ -133,12 +181,7 @@ impl Inspection {
                 .metadata
                 .iter()
                 .flatten()
-                .map(|m| {
-                    (
-                        m.name.clone().unwrap_or_default(),
-                        buffer_len(model, m.buffer),
-                    )
-                })
+                .map(|m| metadata(model, m))
                 .collect(),
             subgraphs,
             constant_bytes,
@@ -146,9 +189,27 @@ impl Inspection {
     }
 }
 
-fn buffer_len(model: &Model, buffer: u32) -> usize {
-    let buffer = model.buffers.iter().flatten().nth(buffer as usize);
-    buffer.and_then(|b| b.data.as_ref()).map_or(0, Vec::len)
+fn buffer(model: &Model, buffer: u32) -> &[u8] {
+    let buffers = model.buffers.as_deref().unwrap_or_default();
+    let data = buffers.get(buffer as usize).map(|b| &b.data);
+    data.and_then(|data| data.as_deref()).unwrap_or_default()
+}
+
+fn metadata(model: &Model, m: &model::Metadata) -> Metadata {
+    let data = buffer(model, m.buffer);
+    // Version numbers are padded with zeros.
+    let end = data.iter().rposition(|&b| b != 0).map_or(0, |at| at + 1);
+    let text = std::str::from_utf8(&data[..end.min(TEXT + 1)]).ok();
+    let printable = |text: &&str| {
+        let short = (1..=TEXT).contains(&text.len());
+        short && text.chars().all(|c| !c.is_control())
+    };
+    Metadata {
+        name: m.name.clone().unwrap_or_default(),
+        buffer: m.buffer,
+        bytes: data.len(),
+        text: text.filter(printable).map(str::to_owned),
+    }
 }
 
 fn subgraph(model: &Model, s: &SubGraph) -> Subgraph {
@@ -160,6 +221,7 @@ fn subgraph(model: &Model, s: &SubGraph) -> Subgraph {
             version: code.map_or(0, |c| c.version),
             inputs: o.inputs.clone().unwrap_or_default(),
             outputs: o.outputs.clone().unwrap_or_default(),
+            intermediates: o.intermediates.clone().unwrap_or_default(),
         }
     });
     Subgraph {
@@ -178,16 +240,17 @@ fn subgraph(model: &Model, s: &SubGraph) -> Subgraph {
 
 fn tensor(model: &Model, t: &Tensor) -> TensorRow {
     let q = t.quantization.as_deref();
+    let data = buffer(model, t.buffer);
     TensorRow {
         name: t.name.clone().unwrap_or_default(),
         dtype: type_name(t.type_),
-        shape: t
-            .shape_signature
-            .clone()
-            .or_else(|| t.shape.clone())
-            .unwrap_or_default(),
-        bytes: buffer_len(model, t.buffer),
+        shape: t.shape.clone().unwrap_or_default(),
+        shape_signature: t.shape_signature.clone(),
+        buffer: t.buffer,
+        bytes: data.len(),
+        values: elements::first(t, data),
         variable: t.is_variable,
+        sparse: t.sparsity.is_some(),
         scales: q.and_then(|q| q.scale.clone()).unwrap_or_default(),
         zero_points: q.and_then(|q| q.zero_point.clone()).unwrap_or_default(),
         axis: q.map_or(0, |q| q.quantized_dimension),
@@ -208,16 +271,25 @@ pub fn inspect(i: &Inspection) -> String {
             .join(", ")
     };
     for s in &i.signatures {
+        let subgraph = match s.subgraph {
+            0 => String::new(),
+            n => format!(" of subgraph {n}"),
+        };
         text += &format!(
-            "signature {}: ({}) -> ({})\n",
+            "signature {}{subgraph}: ({}) -> ({})\n",
             shorten(&s.key, NAME),
             names(&s.inputs),
             names(&s.outputs)
         );
     }
-    for (name, bytes) in &i.metadata {
-        let name = shorten(name, NAME);
-        text += &format!("metadata {name}: {} bytes\n", grouped(*bytes as u64));
+    for m in &i.metadata {
+        let name = shorten(&m.name, NAME);
+        let bytes = grouped(m.bytes as u64);
+        let shown = m.text.as_ref().map_or(String::new(), |t| format!(" '{t}'"));
+        text += &format!(
+            "metadata {name}: {bytes} bytes in buffer {}{shown}\n",
+            m.buffer
+        );
     }
     for (n, s) in i.subgraphs.iter().enumerate() {
         text += &format!(
@@ -254,12 +326,16 @@ fn operators(s: &Subgraph) -> String {
                 .map(|&id| if id < 0 { "–".into() } else { id.to_string() });
             shown.collect::<Vec<_>>().join(" ")
         };
+        let inside = match o.intermediates.as_slice() {
+            [] => String::new(),
+            ids => format!(" (inside: {})", list(ids)),
+        };
         table.row(vec![
             i.to_string(),
             shorten(&o.name, 40),
             o.version.to_string(),
             list(&o.inputs),
-            list(&o.outputs),
+            list(&o.outputs) + &inside,
         ]);
     }
     table.text()
@@ -271,45 +347,61 @@ fn tensors(s: &Subgraph) -> String {
         "name",
         "type",
         "shape",
-        ">constant bytes",
+        ">buffer",
+        ">bytes",
         "quantization",
+        "first values",
     ]);
     for (i, t) in s.tensors.iter().enumerate() {
-        let mut quantization = String::new();
-        if t.scales.len() > LISTED {
-            let low = t.scales.iter().copied().fold(f32::INFINITY, f32::min);
-            let high = t.scales.iter().copied().fold(0.0, f32::max);
-            quantization = format!(
-                "{} scales {low:.4e} … {high:.4e} along {}",
-                t.scales.len(),
-                t.axis
-            );
-        } else if let Some(scale) = t.scales.first() {
-            quantization = format!(
-                "scale {scale:.6e} zero point {}",
-                t.zero_points.first().copied().unwrap_or(0)
-            );
-        }
-        if t.variable {
-            quantization += if quantization.is_empty() {
-                "state"
-            } else {
-                ", state"
-            };
-        }
-        let bytes = if t.bytes == 0 {
-            String::new()
-        } else {
-            grouped(t.bytes as u64)
+        let open = t.shape_signature.as_ref().filter(|&open| *open != t.shape);
+        let open = open.map_or(String::new(), |open| format!(" of {open:?}"));
+        let bytes = match t.bytes {
+            0 => String::new(),
+            n => grouped(n as u64),
         };
+        let more = if t.bytes > 0 && t.values.len() == elements::SHOWN {
+            " …"
+        } else {
+            ""
+        };
+        let values: Vec<String> = t.values.iter().map(ToString::to_string).collect();
         table.row(vec![
             i.to_string(),
             shorten(&t.name, 48),
             t.dtype.clone(),
-            format!("{:?}", t.shape),
+            format!("{:?}{open}", t.shape),
+            t.buffer.to_string(),
             bytes,
-            quantization,
+            quantization(t),
+            values.join(" ") + more,
         ]);
     }
     table.text()
+}
+
+/// Scale and zero point, or how many and between which values; and what else is special.
+fn quantization(t: &TensorRow) -> String {
+    let mut parts = Vec::new();
+    if t.scales.len() > LISTED {
+        let low = t.scales.iter().copied().fold(f32::INFINITY, f32::min);
+        let high = t.scales.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let axis = t.axis;
+        parts.push(format!(
+            "{} scales {low:.4e} … {high:.4e} along {axis}",
+            t.scales.len()
+        ));
+        let zeros = (t.zero_points.iter().min(), t.zero_points.iter().max());
+        if let (Some(low), Some(high)) = zeros {
+            parts.push(match low == high {
+                true => format!("zero points {low}"),
+                false => format!("zero points {low} … {high}"),
+            });
+        }
+    } else if let Some(scale) = t.scales.first() {
+        let zero_point = t.zero_points.first().copied().unwrap_or(0);
+        parts.push(format!("scale {scale:.6e} zero point {zero_point}"));
+    }
+    parts.extend(t.variable.then(|| "state".to_owned()));
+    parts.extend(t.sparse.then(|| "sparse".to_owned()));
+    parts.join(", ")
 }

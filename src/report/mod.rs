@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod check;
+mod elements;
 mod evaluate;
 mod inspect;
 mod lists;
@@ -11,12 +12,13 @@ mod structure;
 mod table;
 mod verify;
 
-pub use calibrate::{CalibrateReport, ProfileReport, SeenTensor, calibrate};
+pub use calibrate::{CalibrateReport, CalibrateRun, ProfileReport, SeenTensor, calibrate};
 pub use check::check;
+pub use elements::Element;
 pub use evaluate::{Evaluation, evaluate};
 pub use inspect::{Inspection, inspect};
 pub use lists::{devices, ops};
 pub use plan::{PlanReport, PlannedOperator, plan};
 pub use quantize::{ModelSize, quantize};
-pub use structure::{Structure, Tensors, structure};
+pub use structure::{Cost, Structure, Tensors, structure};
 pub use verify::{OutputDistance, TensorEquality, Verification, verify};

@@ -1,4 +1,6 @@
 //! The structure of models in figures, one model or several side by side.
+//!
+//! `--json` is a list of [`Structure`]: its fields are the keys. [`VERSION`] grows when a key changes its meaning or goes.
 
 use super::quantize::type_name;
 use super::table::{Table, grouped};
@@ -6,9 +8,18 @@ use crate::model::{self, Model, SubGraph, Tensor, TensorType};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What the JSON calls itself.
+const FORMAT: &str = "zeropoint summary";
+/// Version of the JSON.
+pub const VERSION: u32 = 1;
+
 /// A model in figures.
 #[derive(Clone, Debug, Serialize)]
 pub struct Structure {
+    /// Always `zeropoint summary`.
+    pub format: &'static str,
+    /// Version of this JSON, 1.
+    pub version: u32,
     /// File.
     pub file: String,
     /// Bytes of the file.
@@ -21,10 +32,21 @@ pub struct Structure {
     /// Operations of one sample by operator, a multiplication and an addition being two; none where the model cannot be
     /// prepared.
     pub operations: Option<BTreeMap<String, u64>>,
+    /// Multiplications with an addition (MACs) of one sample in convolutions, products and recurrent cells; none as above.
+    pub multiply_adds: Option<u64>,
     /// Operators by name, all subgraphs.
     pub operators: BTreeMap<String, u64>,
     /// Tensors by type: constants and their bytes, activations.
     pub tensors: BTreeMap<String, Tensors>,
+}
+
+/// What a sample costs.
+#[derive(Clone, Debug, Default)]
+pub struct Cost {
+    /// See [`Structure::operations`].
+    pub operations: BTreeMap<String, u64>,
+    /// See [`Structure::multiply_adds`].
+    pub multiply_adds: u64,
 }
 
 /// Tensors of one type.
@@ -40,12 +62,7 @@ pub struct Tensors {
 
 impl Structure {
     /// Counts what is in a model.
-    pub fn new(
-        file: &str,
-        model: &Model,
-        bytes: u64,
-        operations: Option<BTreeMap<String, u64>>,
-    ) -> Structure {
+    pub fn new(file: &str, model: &Model, bytes: u64, cost: Option<Cost>) -> Structure {
         let codes = model.operator_codes.as_deref().unwrap_or_default();
         let subgraphs = model.subgraphs.as_deref().unwrap_or_default();
         let mut operators = BTreeMap::new();
@@ -67,11 +84,14 @@ impl Structure {
             }
         }
         Structure {
+            format: FORMAT,
+            version: VERSION,
             file: file.into(),
             bytes,
             constant_bytes: tensors.values().map(|t| t.constant_bytes).sum(),
             alive_bytes: subgraphs.first().map_or(0, |s| alive(model, s)),
-            operations,
+            multiply_adds: cost.as_ref().map(|c| c.multiply_adds),
+            operations: cost.map(|c| c.operations),
             operators,
             tensors,
         }
@@ -167,7 +187,10 @@ pub fn structure(models: &[Structure]) -> String {
     row("bytes of the rest", &|m| {
         Some(m.bytes.saturating_sub(m.constant_bytes))
     });
-    row("activations alive at once", &|m| Some(m.alive_bytes));
+    row("bytes of activations alive at once", &|m| {
+        Some(m.alive_bytes)
+    });
+    row("multiply-adds a sample", &|m| m.multiply_adds);
     row("operations a sample", &Structure::all_operations);
     let kinds: BTreeSet<&String> = models.iter().flat_map(|m| m.operators.keys()).collect();
     row("operators", &|m| Some(m.operators.values().sum()));

@@ -12,6 +12,7 @@ use mutate::{Random, mutate};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
+use zeropoint::check::{self, Target};
 use zeropoint::cpu::Cpu;
 use zeropoint::kernel::{self, Device, Feed, Keep, Program, SessionConfig, Statistics};
 use zeropoint::model::{self, Model};
@@ -99,6 +100,16 @@ fn pipeline(tree: &Model) -> Option<&'static str> {
     let model = model::parse(&bytes).ok()?;
     let inspection = report::Inspection::new("hostile", &model, bytes.len() as u64);
     assert!(!report::inspect(&inspection).is_empty());
+    let summary = report::Structure::new("hostile", &model, bytes.len() as u64, None);
+    assert!(!report::structure(&[summary]).is_empty());
+    for target in [
+        Target::Tflm,
+        Target::CmsisNn,
+        Target::Nnapi,
+        Target::Edgetpu,
+    ] {
+        check::check(&model, target);
+    }
     let Ok(graph) = graph::load(&model, "hostile") else {
         return Some("read");
     };

@@ -1,7 +1,8 @@
 //! `zeropoint calibrate` through the real program: the file of statistics, the report, and its refusals.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/mod.rs"]
+mod files;
+#[path = "../support/mod.rs"]
 mod support;
 
 use assert_cmd::Command;
@@ -89,9 +90,9 @@ fn statistics_do_not_depend_on_the_batch_and_shards_merge() {
     assert_eq!(cells.histogram.as_ref().unwrap().total(), 40 * 112 * 128);
     let rest = shard(folder.path(), 40, 65);
     let merged = whole.merge(&statistics(&rest, &[])).unwrap();
-    let mut both = statistics(&example("calib.npz"), &["--limit", "65"]);
-    both.model.file = merged.model.file.clone();
-    assert_eq!(merged, both);
+    let both = statistics(&example("calib.npz"), &["--limit", "65"]);
+    assert_eq!((merged.samples, both.samples), (65, 65));
+    assert_eq!(merged.tensors, both.tensors);
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "support/mod.rs"]
+mod small;
+#[path = "../support/mod.rs"]
 mod support;
+mod targets;
 
 use assert_cmd::Command;
 use std::path::Path;
