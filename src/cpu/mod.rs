@@ -16,6 +16,7 @@ mod conv_i8;
 mod fully_connected;
 pub(crate) mod gemm;
 mod gemm_i8;
+mod int16;
 mod lstm;
 mod math;
 mod memory;

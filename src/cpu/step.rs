@@ -9,8 +9,8 @@ use super::operands::Operands;
 use super::product::Packed;
 use super::session::CpuSession;
 use super::{
-    add, batch_matmul, binary, cast, norm, place, pool, quantize, recurrent, reduce, resize, rfft,
-    row, select, softmax, take, unary,
+    add, batch_matmul, binary, cast, int16, norm, place, pool, quantize, recurrent, reduce, resize,
+    rfft, row, select, softmax, take, unary,
 };
 use crate::graph::{Graph, TensorId};
 use crate::kernel::{Kernel, Step};
@@ -178,6 +178,7 @@ impl CpuSession<'_> {
                     states.push((step.outputs[2], Values::I16(cell)));
                     Values::I8(y)
                 }
+                (Kernel::Int16(k), _) => memory.new_any(dtype, n, |y| int16::run(k, x, y)),
                 (Kernel::AddI8(k), Fast::Add) => memory.new_i8(n, |y, _| {
                     add::same_shape_i8(k, [i8s(0), i8s(1)], y);
                 }),

@@ -15,6 +15,7 @@ mod conv;
 mod copy;
 mod device;
 mod fully_connected;
+mod int16;
 mod launch;
 mod loaded;
 mod lstm;
@@ -59,6 +60,7 @@ fn launches(op: Op<'_>) -> Option<Vec<Launch>> {
         Kernel::DepthwiseI8(k) => conv::depthwise_i8(op, k),
         Kernel::FullyConnectedF32(k) => fully_connected::f32(op, k),
         Kernel::FullyConnectedI8(k) => fully_connected::i8(op, k),
+        Kernel::Int16(k) => int16::launches(op, k)?,
         Kernel::LstmF32(k) => lstm::f32(op, k),
         Kernel::LstmI8(k) => lstm::i8(op, k),
         Kernel::BinaryF32(k) => binary::f32(op, k),

@@ -9,8 +9,8 @@
 //! `override` cannot say: type names and numbers of variables.
 
 use super::{
-    batch_matmul, binary, cast, conv, copy, fully_connected, lstm, norm, place, pool, quantize,
-    ranges, recurrent, reduce, resize, rfft, roofline, row, select, softmax, take, unary,
+    batch_matmul, binary, cast, conv, copy, fully_connected, int16, lstm, norm, place, pool,
+    quantize, ranges, recurrent, reduce, resize, rfft, roofline, row, select, softmax, take, unary,
 };
 use std::collections::BTreeSet;
 
@@ -37,6 +37,7 @@ const SHARED: &[Source] = &[
     embed!("shared/run"),
     embed!("shared/fixed"),
     embed!("shared/gemmlowp"),
+    embed!("shared/wide"),
     embed!("shared/windows"),
     embed!("shared/windows_f32"),
     embed!("shared/windows_i8"),
@@ -64,6 +65,7 @@ pub(super) const KERNELS: &[&[Source]] = &[
     conv::SHADERS,
     copy::SHADERS,
     fully_connected::SHADERS,
+    int16::SHADERS,
     lstm::SHADERS,
     norm::SHADERS,
     place::SHADERS,

@@ -135,7 +135,7 @@ pub(super) fn i8(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvI8, 
     })
 }
 
-fn geometry(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvShape, Error> {
+pub(super) fn geometry(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvShape, Error> {
     let (input, filter, output) = (c.input(0)?, c.input(1)?, c.output(0)?);
     let [batch, in_h, in_w, in_c] = c.shape_of_rank::<4>(input)?;
     let [first, k_h, k_w, last] = c.shape_of_rank::<4>(filter)?;

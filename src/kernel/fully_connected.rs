@@ -117,7 +117,7 @@ impl FullyConnectedI8 {
     }
 }
 
-fn shape(c: Context<'_>) -> Result<FullyConnected, Error> {
+pub(super) fn shape(c: Context<'_>) -> Result<FullyConnected, Error> {
     let (input, output) = (c.input(0)?, c.output(0)?);
     let [units, depth] = c.shape_of_rank::<2>(c.input(1)?)?;
     let elements = c.graph.elements(input);

@@ -51,6 +51,23 @@ impl Multiplier {
         })
     }
 
+    /// TFLite's `MultiplyByQuantizedMultiplier` of 64-bit sums: the mantissa in 15 bits, one rounding, the low 32 bits of
+    /// the result. `shift` is at most 14.
+    pub fn apply_wide(self, x: i64) -> i32 {
+        let total = 15 - self.shift;
+        let product = x.wrapping_mul(self.reduced().into());
+        (product.wrapping_add(1 << (total - 1)) >> total) as i32
+    }
+
+    /// The mantissa in 15 bits.
+    pub fn reduced(self) -> i32 {
+        if self.mantissa < 0x7fff_0000 {
+            (self.mantissa + (1 << 15)) >> 16
+        } else {
+            0x7fff
+        }
+    }
+
     /// TFLite's `MultiplyByQuantizedMultiplier` with double rounding.
     ///
     /// The left shift wraps, as the two's complement hardware under LiteRT does.
