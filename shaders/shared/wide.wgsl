@@ -7,6 +7,22 @@ fn wide_add(sum: vec2<u32>, x: i32) -> vec2<u32> {
     return vec2<u32>(sum.x + bitcast<u32>(x >> 31u) + carry, low);
 }
 
+fn wide_sum(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    let low = a.y + b.y;
+    return vec2<u32>(a.x + b.x + select(0u, 1u, low < a.y), low);
+}
+
+fn wide_magnitude(x: vec2<u32>) -> vec2<u32> {
+    let opposite = vec2<u32>(~x.x + select(0u, 1u, x.y == 0u), 0u - x.y);
+    return select(x, opposite, (x.x >> 31u) == 1u);
+}
+
+fn signed_product(a: i32, b: i32) -> vec2<u32> {
+    let product = wide_product(magnitude(a), magnitude(b));
+    let opposite = vec2<u32>(~product.x + select(0u, 1u, product.y == 0u), 0u - product.y);
+    return select(product, opposite, (a ^ b) < 0);
+}
+
 // Multiplier::apply_wide: `reduced` of 15 bits, `total` 1 to 46; the low word of the result.
 fn multiply_wide(x: vec2<u32>, reduced: u32, total: u32) -> i32 {
     let half = total - 1u;
@@ -58,9 +74,7 @@ fn pair_product(a: vec2<u32>, b: vec2<u32>) -> vec4<u32> {
 fn multiply_double(x: vec2<u32>, factor: vec2<u32>, shift: i32) -> i32 {
     let MOST = 0x40000000u;
     let negative = (x.x >> 31u) == 1u;
-    let low = select(x.y, 0u - x.y, negative);
-    let high = select(x.x, ~x.x + select(0u, 1u, x.y == 0u), negative);
-    var v = pair_product(vec2<u32>(high, low), factor);
+    var v = pair_product(wide_magnitude(x), factor);
     var bits = 0u;
     for (var i = 0u; i < 4u; i++) {
         if (v[i] != 0u) {
@@ -72,7 +86,7 @@ fn multiply_double(x: vec2<u32>, factor: vec2<u32>, shift: i32) -> i32 {
     }
     // The bits that the product loses as a double.
     let lost = max(bits, 53u) - 53u;
-    var magnitude = MOST;
+    var result = MOST;
     if (shift > i32(lost)) {
         if (lost > 0u) {
             v = add_bit(v, lost - 1u);
@@ -103,7 +117,7 @@ fn multiply_double(x: vec2<u32>, factor: vec2<u32>, shift: i32) -> i32 {
         }
         beyond |= next >> bit;
         let whole = (v[word] >> bit) | select(next << (32u - bit), 0u, bit == 0u);
-        magnitude = select(min(whole, MOST), MOST, beyond != 0u);
+        result = select(min(whole, MOST), MOST, beyond != 0u);
     }
-    return select(i32(magnitude), -i32(magnitude), negative);
+    return select(i32(result), -i32(result), negative);
 }

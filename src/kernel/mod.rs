@@ -42,7 +42,7 @@ pub use device::{
 };
 pub use floor::{Floor, Floors};
 pub use fully_connected::{FullyConnected, FullyConnectedF32, FullyConnectedI8};
-pub use int16::{ConvI16, Int16, Scales};
+pub use int16::{BinaryI16, ConvI16, Int16, MatmulI16, Scales, SoftmaxI16};
 pub use lstm::{LstmF32, LstmI8, LstmShape};
 pub use norm::{L2Norm, LogSoftmaxI8};
 pub use place::{Box8, Place, VIEW};

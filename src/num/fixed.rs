@@ -81,6 +81,12 @@ impl Multiplier {
     }
 }
 
+/// LiteRT's `CheckedLog2`: the nearest power of two, and whether the scale is close to it.
+pub fn log2(scale: f32) -> (i32, bool) {
+    let log = scale.ln() * (1.0 / 2f32.ln());
+    (log.round() as i32, (log - log.round()).abs() < 1e-3)
+}
+
 /// Splits a positive finite number into a fraction in `[0.5, 1)` and a power of two (C's `frexp`).
 fn frexp(x: f64) -> (f64, i32) {
     let bits = x.to_bits();

@@ -262,6 +262,18 @@ ops! {
     folded: [];
     fully_connected: [("weight_zp", "weights with a zero point, which no converter writes for int8")];
     gather: [HYBRID, TOP_K[0], TOP_K[1]];
+    int16_binary: [("power_kernel", "pot_scale_int16 with powers of two, an old kernel for LSTMs")];
+    int16_conv_2d: [];
+    int16_depthwise_conv_2d: [];
+    int16_fully_connected: [];
+    int16_matmul: [];
+    int16_move: [];
+    int16_pool: [];
+    int16_reduce: [];
+    int16_resize: [];
+    int16_softmax: [];
+    int16_transpose_conv: [];
+    int16_unary: [];
     mean: [];
     move_: [];
     norm: [("local_response", "an operator of old networks that is not on the list")];
