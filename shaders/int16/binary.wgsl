@@ -5,9 +5,13 @@
 
 // The function's number, as in src/gpu/binary.rs.
 override OP: u32 = 0u;
+// Bits of an element of the second operand.
+override BITS: u32 = 16u;
 
 struct Two {
     left_shift: u32,
+    // Of the second operand.
+    zero_point: i32,
     mantissa_a: i32,
     shift_a: i32,
     mantissa_b: i32,
@@ -93,7 +97,9 @@ fn main(
     for (var lane = 0u; lane < lanes; lane++) {
         let at = operands(min((i % shape.stride_out) * lanes + lane, shape.elements - 1u));
         let x = half_of(a[sample * shape.stride_a + (at.x >> 1u)], at.x & 1u);
-        let y = half_of(b[sample * shape.stride_b + (at.y >> 1u)], at.y & 1u);
+        let b_lanes = 32u / BITS;
+        let b_word = bitcast<i32>(b[sample * shape.stride_b + at.y / b_lanes]);
+        let y = extractBits(b_word, BITS * (at.y % b_lanes), BITS) - p.zero_point;
         result = insertBits(result, bitcast<u32>(apply(x, y)), bits * lane, bits);
     }
     output[i] = result;

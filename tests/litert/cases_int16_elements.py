@@ -6,6 +6,8 @@ Facts about BUILTIN_REF, measured with ai-edge-litert 2.3.0:
   between 256 values of one table, EXP, LOG, RSQRT and GELU between 513 that are made from the scales.
 - Refused: CEIL, COS, ELU, FLOOR, HARD_SWISH, RELU_0_TO_1, RELU_N1_TO_1, ROUND, SIGN, SIN, SQUARE, POW,
   SQUARED_DIFFERENCE, L2_NORMALIZATION, LOG_SOFTMAX, L2_POOL_2D, ARG_MAX, CUMSUM, SPACE_TO_DEPTH, DEPTH_TO_SPACE.
+- PRELU takes its slopes as int8, with any zero point.
+- RSQRT stops at a value that is not positive.
 - SUM reads its input as uint8, NEG and DIV compute the stored numbers, as do LESS and the others but EQUAL and
   NOT_EQUAL.
 """
@@ -33,10 +35,11 @@ def one(name, version, shape=(1, 3, 5, 7), out=None, scales=(0.001, 0.001), opts
     def make(rng):
         g = Graph()
         x = g.add(shape, np.int16, Quant(np.float32(scales[0])))
-        y = g.add(out or shape, np.int16, Quant(np.float32(scales[1])))
+        out_shape = shape if out is None else out
+        y = g.add(out_shape, np.int16, Quant(np.float32(scales[1])))
         ids = [g.const(c, Quant(np.float32(scales[1])) if c.dtype == np.int16 else None) for c in consts]
         g.op(name, version, ids + [x] if first else [x] + ids, [y], opts)
-        what = f"{name} {list(shape)} to {list(out or shape)} scales {scales[0]:g} {scales[1]:g}"
+        what = f"{name} {list(shape)} to {list(out_shape)} scales {scales[0]:g} {scales[1]:g}"
         x_samples = samples_of(rng, shape) if samples is None else samples
         return dict(what=what, kind="int8", model=g.finish([x], [y]), inputs=[x_samples], limits=limits)
     return make
@@ -69,18 +72,20 @@ def unary_grid(scale):
     for i, scales in enumerate([(0.0001, 0.001), (3e-4, 0.6), (1e-5, 4.3e-5), (0.01, 1.0)]):
         yield case("EXP", 2, scales, i)
         yield case("LOG", 2, (scales[0], scales[1] * 0.01), i)
-        yield case("RSQRT", 3, (scales[0], scales[1] * 0.1), i)
+        # LiteRT stops at a value that is not positive.
+        positive = np.stack([np.roll(np.arange(1, 32768, dtype=np.int16), n) for n in range(3)]).reshape(3, 1, 32767)
+        yield f"rsqrt_{i}", one("RSQRT", 3, (1, 32767), scales=(scales[0], scales[1] * 0.1), samples=positive)
 
 
 def two(name, version, shapes=((1, 3, 5, 7), (1, 3, 5, 7)), scales=(0.001, 0.0013, 0.002), opts=None, constant=False,
-        act="none", answer=False, positive=False):
-    """A maker of an operator with two int16 inputs."""
+        act="none", answer=False, dtype=np.int16, zero_point=0):
+    """A maker of an operator with two int16 inputs, or a second one of `dtype`."""
     def make(rng):
         g = Graph()
         a = g.add(shapes[0], np.int16, Quant(np.float32(scales[0])))
-        quant = Quant(np.float32(scales[1]))
-        values = samples_of(rng, shapes[1])
-        b = g.const(values[0], quant) if constant else g.add(shapes[1], np.int16, quant)
+        quant = Quant(np.float32(scales[1]), zero_point)
+        values = int8_samples(rng, shapes[1], zero_point, dtype)
+        b = g.const(values[0], quant) if constant else g.add(shapes[1], dtype, quant)
         shape = np.broadcast_shapes(*shapes)
         y = g.add(shape, np.bool_) if answer else g.add(shape, np.int16, Quant(np.float32(scales[2])))
         g.op(name, version, [a, b], [y], opts)
@@ -128,7 +133,11 @@ def binary_grid(scale):
         for i, shapes in enumerate(SHAPES):
             yield f"{name.lower()}_shapes_{i}", two(name, 4, shapes=shapes, scales=(0.001,) * 3)
     for i, scales in enumerate(SCALES):
-        yield f"prelu_scales_{i}", two("PRELU", 1, shapes=((1, 3, 5, 7), (1, 1, 7)), scales=scales, constant=True)
+        for zero in (0, -17):
+            slopes = dict(dtype=np.int8, zero_point=zero, constant=i % 2 == 0)
+            scales = (scales[0], scales[1] * 100, scales[2])
+            text = f"prelu_scales_{i}" + f"_zp_{zero}" * bool(zero)
+            yield text, two("PRELU", 1, shapes=((1, 3, 5, 7), (1, 1, 7)), scales=scales, **slopes)
     for i, scales in enumerate([(0.001, 0.001), (0.001, 0.0013), (0.5, 0.25), (1e-6, 2e-6)]):
         for name, version in (("EQUAL", 5), ("NOT_EQUAL", 4)):
             yield f"{name.lower()}_{i}", two(name, version, scales=(*scales, 1), answer=True)

@@ -28,12 +28,18 @@ fn i16s(x: Operands<'_>, i: usize) -> &[i16] {
     bytemuck::cast_slice(x.bytes(i))
 }
 
+/// The i-th input as int16 if it is int8.
+fn widened(x: Operands<'_>, i: usize) -> Option<Vec<i16>> {
+    (x.dtype(i) == DType::I8).then(|| x.i8s(i).iter().map(|&q| q.into()).collect())
+}
+
 fn i16s_mut(y: &mut [u8]) -> &mut [i16] {
     bytemuck::cast_slice_mut(y)
 }
 
 fn two(k: &BinaryI16, x: Operands<'_>, y: &mut [u8]) {
-    let (a, b) = (i16s(x, 0), i16s(x, 1));
+    let (a, wide) = (i16s(x, 0), widened(x, 1));
+    let b = wide.as_deref().unwrap_or_else(|| i16s(x, 1));
     if k.op.is_comparison() {
         return binary::each(&k.shape, x, a, b, y, |a, b| k.apply(a, b) as u8);
     }
@@ -41,15 +47,8 @@ fn two(k: &BinaryI16, x: Operands<'_>, y: &mut [u8]) {
 }
 
 fn matmul(k: &MatmulI16, x: Operands<'_>, y: &mut [i16]) {
-    let (a, b) = (i16s(x, 0), x.bytes(1));
-    let wide: Vec<i16>;
-    let b: &[i16] = match x.dtype(1) {
-        DType::I8 => {
-            wide = b.iter().map(|&b| i16::from(b as i8)).collect();
-            &wide
-        }
-        _ => bytemuck::cast_slice(b),
-    };
+    let (a, wide) = (i16s(x, 0), widened(x, 1));
+    let b = wide.as_deref().unwrap_or_else(|| i16s(x, 1));
     let size = k.shape.rows as usize * k.shape.columns as usize;
     batch_matmul::matrices(&k.shape, x, (a, b), x.samples, |i, a, b| {
         let columns = k.shape.columns as usize;

@@ -42,13 +42,23 @@ fn two(op: Op<'_>, k: &BinaryI16) -> Vec<Launch> {
     let ([a, b], out) = (k.input_multipliers, k.output_multiplier);
     let parameters = Params::default()
         .u32([k.left_shift])
+        .i32([k.zero_point])
         .i32([a.mantissa, a.shift, b.mantissa, b.shift])
         .i32([out.mantissa, out.shift])
         .i32([k.bounds.0, k.bounds.1])
         .binding();
     let bindings = binary::bindings(op, &k.shape, parameters);
     let launch = Launch::linear("int16/binary", op.output_words(), bindings);
-    vec![launch.with("OP", binary::number(k.op))]
+    vec![
+        launch
+            .with("OP", binary::number(k.op))
+            .with("BITS", bits(op, 1)),
+    ]
+}
+
+/// Bits of an element of an input.
+fn bits(op: Op<'_>, input: usize) -> f64 {
+    8.0 * op.graph.tensors[op.step.inputs[input]].dtype.size() as f64
 }
 
 fn matmul(op: Op<'_>, k: &MatmulI16) -> Option<Vec<Launch>> {
@@ -59,9 +69,8 @@ fn matmul(op: Op<'_>, k: &MatmulI16) -> Option<Vec<Launch>> {
     let parameters = Params::default().i32([reduced, right]).binding();
     let geometry = batch_matmul::geometry(op, &k.shape, 0);
     let bindings = vec![op.read(0), op.read(1), op.write(0), geometry, parameters];
-    let bits = 8 * op.graph.tensors[op.step.inputs[1]].dtype.size();
     let launch = Launch::linear("int16/matmul", op.output_words(), bindings);
-    Some(vec![launch.with("BITS", bits as f64)])
+    Some(vec![launch.with("BITS", bits(op, 1))])
 }
 
 fn softmax(op: Op<'_>, k: &SoftmaxI16) -> Vec<Launch> {

@@ -13,6 +13,8 @@ pub struct BinaryI16 {
     pub op: Binary,
     /// Shapes.
     pub shape: Broadcast<2>,
+    /// Taken off the second operand: the zero point of PRELU's slopes, which are int8.
+    pub zero_point: i32,
     /// Left shift of the operands of sums and comparisons before they are scaled.
     pub left_shift: u32,
     /// To the common scale; for PRELU, of what is not negative and of what is.
@@ -26,10 +28,19 @@ pub struct BinaryI16 {
 pub(super) fn prepare(c: Context<'_>, op: Binary, activation: Activation) -> Result<Kernel, Error> {
     let (a, b, output) = (c.input(0)?, c.input(1)?, c.output(0)?);
     let shape = broadcast(c, [a, b])?;
-    let (a, b) = (symmetric(c, a)?, symmetric(c, b)?);
+    let (slopes, a) = (b, symmetric(c, a)?);
+    let (b, zero_point) = match op {
+        Binary::Prelu => {
+            c.expect_dtype(slopes, DType::I8)?;
+            let slopes = c.affine(slopes)?;
+            (slopes.scale, slopes.zero_point)
+        }
+        _ => (symmetric(c, b)?, 0),
+    };
     let mut kernel = BinaryI16 {
         op,
         shape,
+        zero_point,
         left_shift: 0,
         input_multipliers: [Multiplier::default(); 2],
         output_multiplier: Multiplier::default(),
@@ -88,7 +99,7 @@ pub(super) fn prepare(c: Context<'_>, op: Binary, activation: Activation) -> Res
 impl BinaryI16 {
     /// The result, 0 or 1 for comparisons.
     pub fn apply(&self, a: i16, b: i16) -> i32 {
-        let (a, b) = (i32::from(a), i32::from(b));
+        let (a, b) = (i32::from(a), i32::from(b) - self.zero_point);
         let scaled = |x: i32, i: usize| self.input_multipliers[i].apply(x << self.left_shift);
         let result = match self.op {
             Binary::Add => {

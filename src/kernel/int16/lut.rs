@@ -24,7 +24,8 @@ macro_rules! populate {
             let step = (highest - lowest) / STEPS as $float;
             let inverse = 65536.0 / (out_highest - out_lowest);
             let at = |i: usize| lowest + i as $float * step;
-            let clamp = |x: $float| x.max(-32768.0).min(32767.0) as i16;
+            // A function that overflows gives NaN between infinities, of which x86 makes 0, as this cast does.
+            let clamp = |x: $float| x.clamp(-32768.0, 32767.0) as i16;
             let value = |i: usize| {
                 let value = (f(at(i)) * inverse).round();
                 let middle = (f(at(i) + step / 2.0) * inverse).round();
