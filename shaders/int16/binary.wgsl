@@ -74,7 +74,9 @@ fn apply(x: i32, y: i32) -> i32 {
             result = select(multiply_by_multiplier(x * y, p.mantissa_b, p.shift_b), scaled_x, x >= 0);
         }
         default: {
-            return answer(scaled_x, scaled_y);
+            // All but these two compare the stored numbers.
+            let scaled = OP == 11u || OP == 12u;
+            return answer(select(x, scaled_x, scaled), select(y, scaled_y, scaled));
         }
     }
     return clamp(result, p.low, p.high);

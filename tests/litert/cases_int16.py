@@ -61,6 +61,9 @@ def finish(g, p, x, inputs, out_shape, scale_out, op, fields, what, samples):
     if p["says"]:
         fields["quantizedBiasType"] = BIAS_TYPES[np.dtype(p["bias_type"])]
     name, version, kind = op
+    if p["says"]:
+        # The option came with these.
+        version = {"CONV_2D": 8, "FULLY_CONNECTED": 11, "TRANSPOSE_CONV": 5}[name]
     g.op(name, version, inputs, [y], options(kind, fusedActivationFunction=ACTIVATIONS[p["act"]], **fields))
     what += f" {p['act']} bias {p['bias']} {np.dtype(p['bias_type'])} scales {p['scales']} gain {p['gain']:g}"
     what += f" effective {p['effective']}" if p["effective"] else ""
@@ -90,7 +93,7 @@ def conv(depthwise, **changes):
                       dilationWFactor=p["dw"])
         if depthwise:
             fields["depthMultiplier"] = p["multiplier"]
-        op = ("DEPTHWISE_CONV_2D", 5, "DepthwiseConv2DOptions") if depthwise else ("CONV_2D", 8, "Conv2DOptions")
+        op = ("DEPTHWISE_CONV_2D", 5, "DepthwiseConv2DOptions") if depthwise else ("CONV_2D", 4, "Conv2DOptions")
         what = (f"{list(shape)} filter {list(filter_shape)} stride {p['sh']}x{p['sw']} dilation {p['dh']}x{p['dw']} "
                 f"{p['padding']}")
         return finish(g, p, x, inputs, out_shape, scale_out, op, fields, what, samples)
@@ -117,7 +120,7 @@ def transpose(**changes):
             inputs.append(g.const(bias, Quant((scale_in * scales).astype(np.float32))))
         fields = dict(padding=PADDING[p["padding"]], strideH=p["sh"], strideW=p["sw"])
         what = f"{list(shape)} filter {list(filter_shape)} stride {p['sh']}x{p['sw']} {p['padding']}"
-        return finish(g, p, x, inputs, out_shape, scale_out, ("TRANSPOSE_CONV", 5, "TransposeConvOptions"), fields,
+        return finish(g, p, x, inputs, out_shape, scale_out, ("TRANSPOSE_CONV", 3, "TransposeConvOptions"), fields,
                       what, samples)
     return make
 
@@ -142,7 +145,7 @@ def dense(**changes):
             last = [g.const(bias, Quant((scale_in * scales).astype(np.float32)))]
         inputs = [x, g.const(weights, Quant(scales)), *last]
         what = f"{list(shape)} depth {depth} units {units}" + " keep_num_dims" * p["keep"]
-        return finish(g, p, x, inputs, out_shape, scale_out, ("FULLY_CONNECTED", 11, "FullyConnectedOptions"),
+        return finish(g, p, x, inputs, out_shape, scale_out, ("FULLY_CONNECTED", 7, "FullyConnectedOptions"),
                       dict(keepNumDims=p["keep"]), what, samples)
     return make
 

@@ -74,6 +74,8 @@ def unary_grid(scale):
         yield case("LOG", 2, (scales[0], scales[1] * 0.01), i)
         # LiteRT stops at a value that is not positive.
         positive = np.stack([np.roll(np.arange(1, 32768, dtype=np.int16), n) for n in range(3)]).reshape(3, 1, 32767)
+        for j, out in enumerate((1e-4, 0.0013)):
+            yield f"sqrt_{i}_{j}", one("SQRT", 2, (1, 32767), scales=(scales[0], out), samples=positive)
         yield f"rsqrt_{i}", one("RSQRT", 3, (1, 32767), scales=(scales[0], scales[1] * 0.1), samples=positive)
 
 
@@ -107,7 +109,7 @@ SHAPES = [((1, 3, 5, 7), (1, 3, 5, 7)), ((1, 3, 5, 7), (7,)), ((1, 3, 1, 7), (1,
 def binary_grid(scale):
     """Sums and products over scales, shapes and activations, then what compares."""
     arithmetic = {"ADD": (3, "AddOptions", {"potScaleInt16": False}), "SUB": (5, "SubOptions", {"potScaleInt16": False}),
-                  "MUL": (5, "MulOptions", {})}
+                  "MUL": (4, "MulOptions", {})}
     for name, (version, kind, fields) in arithmetic.items():
         low = name.lower()
         for i, scales in enumerate(SCALES):
@@ -138,6 +140,9 @@ def binary_grid(scale):
             scales = (scales[0], scales[1] * 100, scales[2])
             text = f"prelu_scales_{i}" + f"_zp_{zero}" * bool(zero)
             yield text, two("PRELU", 1, shapes=((1, 3, 5, 7), (1, 1, 7)), scales=scales, **slopes)
+    for name, version in (("LESS", 3), ("LESS_EQUAL", 2), ("GREATER", 2), ("GREATER_EQUAL", 3)):
+        for i, scales in enumerate([(0.001, 0.001), (0.001, 0.5)]):
+            yield f"{name.lower()}_{i}", two(name, version, scales=(*scales, 1), answer=True)
     for i, scales in enumerate([(0.001, 0.001), (0.001, 0.0013), (0.5, 0.25), (1e-6, 2e-6)]):
         for name, version in (("EQUAL", 5), ("NOT_EQUAL", 4)):
             yield f"{name.lower()}_{i}", two(name, version, scales=(*scales, 1), answer=True)
@@ -268,14 +273,14 @@ def move_grid(scale):
     yield "squeeze", one("SQUEEZE", 1, (1, 3, 1, 7), (1, 3, 7), opts=options("SqueezeOptions", squeezeDims=[2]))
     for perm in ((0, 2, 1, 3), (0, 3, 1, 2), (0, 3, 2, 1)):
         out = tuple(shape[p] for p in perm)
-        yield f"transpose_{''.join(map(str, perm))}", one("TRANSPOSE", 4, shape, out, consts=[i32(*perm)])
+        yield f"transpose_{''.join(map(str, perm))}", one("TRANSPOSE", 5, shape, out, consts=[i32(*perm)])
     yield "pad", one("PAD", 3, shape, (1, 6, 6, 10), consts=[pads])
     yield "padv2", one("PADV2", 3, shape, (1, 6, 6, 10), consts=[pads, np.array([-1234], np.int16)])
     for mode in (0, 1):
         yield f"mirror_pad_{mode}", one("MIRROR_PAD", 3, shape, (1, 6, 6, 10), consts=[pads],
                                        opts=options("MirrorPadOptions", mode=mode))
     yield "slice", one("SLICE", 4, shape, (1, 2, 3, 5), consts=[i32(0, 1, 1, 2), i32(1, 2, 3, 5)])
-    yield "strided_slice", one("STRIDED_SLICE", 4, shape, (1, 2, 5, 4),
+    yield "strided_slice", one("STRIDED_SLICE", 1, shape, (1, 2, 5, 4),
                                consts=[i32(0, 0, 0, 0), i32(1, 3, 5, 7), i32(1, 2, 1, 2)],
                                opts=options("StridedSliceOptions"))
     yield "tile", one("TILE", 1, shape, (1, 6, 5, 21), consts=[i32(1, 2, 1, 3)])
@@ -296,7 +301,7 @@ def move_grid(scale):
     yield "unpack", several("UNPACK", 4, shape, 1, [(1, 3, 7)] * 5, options("UnpackOptions", axis=2, num=5))
     yield "split", several("SPLIT", 4, (1, 3, 5, 6), 1, [(1, 3, 5, 3)] * 2, options("SplitOptions", numSplits=2),
                            [np.array(3, np.int32)], first=True)
-    yield "split_v", several("SPLIT_V", 2, shape, 1, [(1, 3, 5, 2), (1, 3, 5, 5)], options("SplitVOptions", numSplits=2),
+    yield "split_v", several("SPLIT_V", 1, shape, 1, [(1, 3, 5, 2), (1, 3, 5, 5)], options("SplitVOptions", numSplits=2),
                              [i32(2, 5), np.array(3, np.int32)])
     yield "select", select("SELECT")
     yield "select_v2", select("SELECT_V2")

@@ -48,6 +48,10 @@ pub(super) fn prepare(c: Context<'_>, op: Binary, activation: Activation) -> Res
     };
     if op.is_comparison() {
         c.expect_dtype(output, DType::Bool)?;
+        if !matches!(op, Binary::Equal | Binary::NotEqual) {
+            // LiteRT compares the stored numbers, whatever their scales are.
+            return Ok(Kernel::Int16(super::Int16::Binary(kernel)));
+        }
         kernel.left_shift = 8;
         for (to, scale) in kernel.input_multipliers.iter_mut().zip([a, b]) {
             if scale >= 1.0 {
@@ -115,7 +119,10 @@ impl BinaryI16 {
             Binary::Minimum => a.min(b),
             Binary::Prelu if a >= 0 => self.input_multipliers[0].apply(a),
             Binary::Prelu => self.input_multipliers[1].apply(a * b),
-            op => return i32::from(op.holds(scaled(a, 0), scaled(b, 1))),
+            Binary::Equal | Binary::NotEqual => {
+                return self.op.holds(scaled(a, 0), scaled(b, 1)).into();
+            }
+            op => return op.holds(a, b).into(),
         };
         result.clamp(self.bounds.0, self.bounds.1)
     }

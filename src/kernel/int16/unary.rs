@@ -42,7 +42,7 @@ impl ToTable {
     /// `most` is the largest power of two, above 1/4096, of which the kernel takes note.
     fn new(c: Context<'_>, scale: f32, most: i32) -> Result<ToTable, Error> {
         let (exponent, is_power) = fixed::log2(scale);
-        let left = 12 + exponent;
+        let left = exponent.saturating_add(12);
         if is_power && (0..=most).contains(&left) {
             return Ok(ToTable {
                 multiplier: 3 << left,
@@ -147,6 +147,11 @@ pub(super) fn prepare(c: Context<'_>, unary: Unary) -> Result<Table16, Error> {
             let lowest = -32768.0 * to.scale;
             Ok(by_lut(&|x| if x <= 0.0 { lowest } else { x.ln() }))
         }
+        // LiteRT stops at a negative value; its root is 0 here.
+        Unary::Sqrt => Ok(table(&|q| {
+            let root = (from.scale * q as f32).max(0.0).sqrt();
+            clamp((root / to.scale) as i32)
+        })),
         Unary::Rsqrt => {
             let highest = 32767.0 * to.scale;
             let f = |x: f32| if x <= 0.0 { highest } else { 1.0 / x.sqrt() };
