@@ -8,6 +8,7 @@
 mod support;
 
 mod case;
+mod int16;
 mod product;
 mod recurrence;
 

@@ -19,7 +19,7 @@ TYPES.setdefault(np.dtype(np.int64), s.TensorType.INT64)
 LIMITS = (-32768, 32767)
 BIAS_TYPES = {np.dtype(np.int32): s.TensorType.INT32, np.dtype(np.int64): s.TensorType.INT64}
 
-MORE = dict(bias_type=np.int64, says=False, most=None)
+MORE = dict(bias_type=np.int64, says=False, most=None, ties_of=None)
 
 
 def quantized(rng, p, scales, shape, filter_shape, depth):
@@ -29,7 +29,9 @@ def quantized(rng, p, scales, shape, filter_shape, depth):
     """
     cout = len(scales) if len(scales) > 1 else p["cout"]
     scale_out = np.float32(OUTPUT_SCALES[p["act"]] / 200)
-    if p["effective"]:
+    if p["ties_of"]:
+        scale_in, scale_out = np.float32(1), np.float32(2 * p["ties_of"])
+    elif p["effective"]:
         scale_in, scale_out = np.float32(p["effective"]), np.float32(1)
     else:
         spread = np.median(scales) * np.sqrt(depth) * (1 if p["small"] else 18918 * 45 / 5000)
@@ -39,6 +41,8 @@ def quantized(rng, p, scales, shape, filter_shape, depth):
         weights = rng.integers(-2, 3, filter_shape).astype(np.int8)
     else:
         samples, weights = int8_samples(rng, shape, 0, np.int16), int8_weights(rng, filter_shape)
+    if p["ties_of"]:
+        weights = rng.choice([-p["ties_of"], p["ties_of"]], filter_shape).astype(np.int8)
     info = np.iinfo(p["bias_type"])
     most = min(info.max // 4, 1 << 45)
     if p["bias"] == "zero":
@@ -230,6 +234,10 @@ def dense_grid(scale):
         yield f"shape_{text}", dense(shape=shape)
         yield f"shape_{text}_keep", dense(shape=shape, keep=True)
     yield "flattened_2x3x4", dense(shape=(1, 2, 3, 4), depth=24)
+    for n in (3, 7, 11, 49, 77, 105, 127):
+        # The ratio 1 / 2n is no double: odd multiples of n are near ties that rounding makes ties, or not.
+        yield f"near_ties_{n}", dense(shape=(400, 1), cout=5, ties_of=n, scales="one", bias="zero")
+        yield f"near_ties_{n}_sums", dense(shape=(100, 3), cout=7, ties_of=n, scales="one", bias="zero")
     yield from parameters(dense, "dense", ("normal", "zero", "large", "none", "absent"))
     for i in range(round(25 * scale)):
         rng = np.random.default_rng([i, 78])
