@@ -29,7 +29,7 @@ fn product(random: &mut Random, kind: Conv, shape: ConvShape, devices: &[Box<dyn
         wide >> (63 - bits)
     });
     let bias: Vec<i64> = bias.collect();
-    let largest = 2f64.powi(bits as i32) + 3e6 * (depth as f64).sqrt();
+    let largest = 2f64.powi(bits) + 3e6 * (depth as f64).sqrt();
     // Within the range, beyond it, and far below.
     let real = [2e4, 2e5, 3.0][random.below(3) as usize] / largest;
     let scales = if random.below(3) == 0 {

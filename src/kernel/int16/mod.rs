@@ -90,7 +90,7 @@ fn matmul(c: Context<'_>, adj_x: bool, adj_y: bool) -> Result<MatmulI16, Error> 
     Ok(MatmulI16 { shape, multiplier })
 }
 
-/// A reduction of int16, or `None` if there is none.
+/// A reduction of int16.
 pub(super) fn reduce(c: Context<'_>, op: Reduce, shape: super::Axes) -> Result<Int16, Error> {
     let (from, to) = (symmetric(c, c.input(0)?)?, symmetric(c, c.output(0)?)?);
     match op {
