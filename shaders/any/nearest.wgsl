@@ -1,8 +1,8 @@
-// RESIZE_NEAREST_NEIGHBOR: an invocation an output word of one or four elements.
+// RESIZE_NEAREST_NEIGHBOR: an invocation an output word of one, two or four elements.
 #import shared/run
 #import shared/resize
 
-// Bytes of an element: 1 or 4.
+// Bytes of an element: 1, 2 or 4.
 override WIDTH: u32 = 4u;
 
 @group(0) @binding(1) var<storage, read> input: array<u32>;
@@ -31,10 +31,12 @@ fn main(
         output[i] = input[base + source_of(word)];
         return;
     }
+    let lanes = max(4u / WIDTH, 1u);
+    let bits = min(8u * WIDTH, 32u);
     var result = 0u;
-    for (var lane = 0u; lane < 4u; lane++) {
-        let at = source_of(min(word * 4u + lane, shape.elements - 1u));
-        result |= extractBits(input[base + (at >> 2u)], 8u * (at & 3u), 8u) << (8u * lane);
+    for (var lane = 0u; lane < lanes; lane++) {
+        let at = source_of(min(word * lanes + lane, shape.elements - 1u));
+        result |= extractBits(input[base + at / lanes], bits * (at % lanes), bits) << (bits * lane);
     }
     output[i] = result;
 }

@@ -1,7 +1,7 @@
-// SELECT and SELECT_V2: an invocation an output word of one or four elements, or half of one of 8 bytes.
+// SELECT and SELECT_V2: an invocation an output word of one, two or four elements, or half of one of 8 bytes.
 #import shared/run
 
-// Bytes of an element: 1, 4 or 8.
+// Bytes of an element: 1, 2, 4 or 8.
 override WIDTH: u32 = 4u;
 
 struct Select {
@@ -66,12 +66,14 @@ fn main(
         }
         return;
     }
+    let lanes = max(4u / WIDTH, 1u);
+    let bits = min(8u * WIDTH, 32u);
     var result = 0u;
-    for (var lane = 0u; lane < 4u; lane++) {
-        let at = operands(min(word * 4u + lane, p.elements - 1u));
-        let from_a = extractBits(a[base_a + (at.y >> 2u)], 8u * (at.y & 3u), 8u);
-        let from_b = extractBits(b[base_b + (at.z >> 2u)], 8u * (at.z & 3u), 8u);
-        result |= select(from_b, from_a, holds(sample, at.x)) << (8u * lane);
+    for (var lane = 0u; lane < lanes; lane++) {
+        let at = operands(min(word * lanes + lane, p.elements - 1u));
+        let from_a = extractBits(a[base_a + at.y / lanes], bits * (at.y % lanes), bits);
+        let from_b = extractBits(b[base_b + at.z / lanes], bits * (at.z % lanes), bits);
+        result |= select(from_b, from_a, holds(sample, at.x)) << (bits * lane);
     }
     output[i] = result;
 }

@@ -1,8 +1,8 @@
-// GATHER, GATHER_ND and EMBEDDING_LOOKUP: an invocation an output word of one or four elements, or half of one of 8
+// GATHER, GATHER_ND and EMBEDDING_LOOKUP: an invocation an output word of one, two or four elements, or half of one of 8
 // bytes. An index outside of the table takes the nearest slice; the host checks those it can see.
 #import shared/run
 
-// Bytes of an element: 1, 4 or 8.
+// Bytes of an element: 1, 2, 4 or 8.
 override WIDTH: u32 = 4u;
 // Words of an index: 1 or 2.
 override INDEX_WORDS: u32 = 1u;
@@ -60,10 +60,12 @@ fn main(
         output[i] = table[base + source_of(sample, word / words) * words + word % words];
         return;
     }
+    let lanes = max(4u / WIDTH, 1u);
+    let bits = min(8u * WIDTH, 32u);
     var result = 0u;
-    for (var lane = 0u; lane < 4u; lane++) {
-        let at = source_of(sample, min(word * 4u + lane, p.elements - 1u));
-        result |= extractBits(table[base + (at >> 2u)], 8u * (at & 3u), 8u) << (8u * lane);
+    for (var lane = 0u; lane < lanes; lane++) {
+        let at = source_of(sample, min(word * lanes + lane, p.elements - 1u));
+        result |= extractBits(table[base + at / lanes], bits * (at % lanes), bits) << (bits * lane);
     }
     output[i] = result;
 }

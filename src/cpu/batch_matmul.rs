@@ -11,7 +11,8 @@ fn view<T>(x: &[T], rows: u32, columns: u32, [down, across]: [u32; 2]) -> ArrayV
     ArrayView2::from_shape(shape, x).expect("kernel::prepare checked sizes and strides")
 }
 
-fn matrices<T>(
+/// Calls `f` with every pair of matrices of all samples, and its number.
+pub fn matrices<T>(
     s: &MatmulShape,
     x: Operands<'_>,
     (a, b): (&[T], &[T]),

@@ -17,6 +17,7 @@ mod fully_connected;
 pub(crate) mod gemm;
 mod gemm_i8;
 mod hybrid;
+mod int16;
 mod lstm;
 mod math;
 mod memory;

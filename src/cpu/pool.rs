@@ -3,6 +3,32 @@
 use crate::graph::Pool;
 use crate::kernel::{PoolF32, PoolI8, PoolShape};
 
+/// An integer of 8 or 16 bits.
+pub trait Small: Copy + Ord + Into<i32> {
+    /// The lowest.
+    const MIN: Self;
+    /// The highest.
+    const MAX: Self;
+    /// The low bits.
+    fn cut(x: i32) -> Self;
+}
+
+impl Small for i8 {
+    const MIN: i8 = i8::MIN;
+    const MAX: i8 = i8::MAX;
+    fn cut(x: i32) -> i8 {
+        x as i8
+    }
+}
+
+impl Small for i16 {
+    const MIN: i16 = i16::MIN;
+    const MAX: i16 = i16::MAX;
+    fn cut(x: i32) -> i16 {
+        x as i16
+    }
+}
+
 /// For each output pixel, calls `tap` with every input pixel's channels, then `done` with how many there were.
 fn windows<T, A: Copy>(
     s: &PoolShape,
@@ -83,6 +109,12 @@ pub fn f32(k: &PoolF32, x: &[f32], y: &mut [f32]) {
 /// int8; an average is rounded half away from zero.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
 pub fn i8(k: &PoolI8, x: &[i8], y: &mut [i8]) {
+    integers(k, x, y);
+}
+
+/// int8 or int16.
+#[inline(always)]
+pub fn integers<T: Small>(k: &PoolI8, x: &[T], y: &mut [T]) {
     let (inputs, outputs) = sizes(&k.shape);
     let channels = k.shape.channels as usize;
     let (low, high) = k.bounds;
@@ -91,12 +123,12 @@ pub fn i8(k: &PoolI8, x: &[i8], y: &mut [i8]) {
             windows(
                 &k.shape,
                 x,
-                i8::MIN,
-                |a: &mut i8, x: &i8| *a = (*a).max(*x),
+                T::MIN,
+                |a: &mut T, x: &T| *a = (*a).max(*x),
                 |i, _, acc| {
                     let y = &mut y[i * channels..][..channels];
                     for (y, &a) in y.iter_mut().zip(acc) {
-                        *y = i32::from(a).max(low).min(high) as i8;
+                        *y = T::cut(a.into().max(low).min(high));
                     }
                 },
             );
@@ -106,17 +138,17 @@ pub fn i8(k: &PoolI8, x: &[i8], y: &mut [i8]) {
             &k.shape,
             x,
             0i32,
-            |a: &mut i32, x: &i8| *a += i32::from(*x),
+            |a: &mut i32, x: &T| *a = a.wrapping_add((*x).into()),
             |i, n, acc| {
                 let (n, half) = (n as i32, n as i32 / 2);
                 let y = &mut y[i * channels..][..channels];
                 for (y, &a) in y.iter_mut().zip(acc) {
                     let mean = if a > 0 {
-                        (a + half) / n
+                        a.wrapping_add(half) / n
                     } else {
-                        (a - half) / n
+                        a.wrapping_sub(half) / n
                     };
-                    *y = mean.max(low).min(high) as i8;
+                    *y = T::cut(mean.max(low).min(high));
                 }
             },
         );

@@ -2,6 +2,7 @@
 
 use super::binary::Integer;
 use super::operands::Operands;
+use super::pool::Small;
 use crate::graph::Reduce;
 use crate::kernel::{Arg, Axes, MeanI8, ReduceOf};
 use crate::num::{DType, Values};
@@ -95,10 +96,16 @@ pub fn f32(k: &ReduceOf, x: &[f32], y: &mut [f32]) {
 
 /// int8 maximum and minimum.
 pub fn i8(k: &ReduceOf, x: &[i8], y: &mut [i8]) {
+    extreme(k, x, y);
+}
+
+/// Maximum and minimum of int8 or int16.
+#[inline(always)]
+pub fn extreme<T: Small>(k: &ReduceOf, x: &[T], y: &mut [T]) {
     for (x, y) in samples(&k.shape, x, y) {
         match k.op {
-            Reduce::Max => fold(&k.shape, x, i8::MIN, i8::max, |i, s| y[i] = s),
-            _ => fold(&k.shape, x, i8::MAX, i8::min, |i, s| y[i] = s),
+            Reduce::Max => fold(&k.shape, x, T::MIN, T::max, |i, s| y[i] = s),
+            _ => fold(&k.shape, x, T::MAX, T::min, |i, s| y[i] = s),
         }
     }
 }
@@ -144,19 +151,25 @@ pub fn bool(k: &ReduceOf, x: &[u8], y: &mut [u8]) {
 
 /// The definition of MEAN of int8.
 pub fn mean_i8(k: &MeanI8, x: &[i8], y: &mut [i8]) {
+    mean(k, (-128, 127), x, y);
+}
+
+/// MEAN of int8 or int16, within the limits of the type.
+#[inline(always)]
+pub fn mean<T: Small>(k: &MeanI8, (low, high): (i32, i32), x: &[T], y: &mut [T]) {
     let offset = k.input_zero_point.wrapping_mul(k.shape.count as i32);
     for (x, y) in samples(&k.shape, x, y) {
         fold(
             &k.shape,
             x,
             0i32,
-            |sum, x| sum.wrapping_add(i32::from(x)),
+            |sum, x: T| sum.wrapping_add(x.into()),
             |i, sum| {
                 let q = k
                     .multiplier
                     .apply(sum.wrapping_sub(offset))
                     .saturating_add(k.output_zero_point);
-                y[i] = q.clamp(-128, 127) as i8;
+                y[i] = T::cut(q.clamp(low, high));
             },
         );
     }

@@ -1,6 +1,7 @@
 //! RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR. Input and output NHWC.
 
 use super::operands::Operands;
+use super::pool::Small;
 use crate::kernel::{Bilinear, Nearest, ResizeShape, Tap};
 
 fn sizes(s: &ResizeShape) -> (usize, usize, usize) {
@@ -68,6 +69,12 @@ pub fn f32(k: &Bilinear<f32>, x: &[f32], y: &mut [f32]) {
 
 /// int8, rounded half away from zero.
 pub fn i8(k: &Bilinear<i32>, x: &[i8], y: &mut [i8]) {
+    integers(k, x, y);
+}
+
+/// int8 or int16.
+#[inline(always)]
+pub fn integers<T: Small>(k: &Bilinear<i32>, x: &[T], y: &mut [T]) {
     pixels(k, x, y, |y, neighbours, r, c| {
         let weights = [
             r.below * c.below,
@@ -77,9 +84,11 @@ pub fn i8(k: &Bilinear<i32>, x: &[i8], y: &mut [i8]) {
         ];
         for (i, y) in y.iter_mut().enumerate() {
             let products = neighbours.iter().zip(weights);
-            let sum: i64 = products.map(|(x, w)| i64::from(x[i]) * i64::from(w)).sum();
+            let sum: i64 = products
+                .map(|(x, w)| i64::from(x[i].into()) * i64::from(w))
+                .sum();
             let half = if sum > 0 { 1 << 19 } else { -(1 << 19) };
-            *y = ((sum + half) / (1 << 20)) as i8;
+            *y = T::cut(((sum + half) / (1 << 20)) as i32);
         }
     });
 }

@@ -9,7 +9,7 @@ use super::operands::Operands;
 use super::product::Packed;
 use super::session::CpuSession;
 use super::{
-    add, batch_matmul, binary, cast, hybrid, norm, place, pool, quantize, recurrent, reduce,
+    add, batch_matmul, binary, cast, hybrid, int16, norm, place, pool, quantize, recurrent, reduce,
     resize, rfft, row, select, softmax, take, unary,
 };
 use crate::graph::{Graph, TensorId};
@@ -179,6 +179,7 @@ impl CpuSession<'_> {
                     states.push((step.outputs[2], Values::I16(cell)));
                     Values::I8(y)
                 }
+                (Kernel::Int16(k), _) => memory.new_any(dtype, n, |y| int16::run(k, x, y)),
                 (Kernel::AddI8(k), Fast::Add) => memory.new_i8(n, |y, _| {
                     add::same_shape_i8(k, [i8s(0), i8s(1)], y);
                 }),

@@ -7,9 +7,9 @@ use crate::kernel::{MatmulF32, MatmulI8, MatmulShape};
 pub(super) const SHADERS: &[Source] = &[embed!("f32/matmul"), embed!("int8/matmul")];
 
 /// Products that one loop of any driver takes: see "Loops" in `launch.rs`.
-const MOST_PRODUCTS: u32 = 60_000;
+pub(super) const MOST_PRODUCTS: u32 = 60_000;
 
-fn geometry(op: Op<'_>, s: &MatmulShape, bias: u32) -> Binding {
+pub(super) fn geometry(op: Op<'_>, s: &MatmulShape, bias: u32) -> Binding {
     Params::default()
         .u32(s.batch)
         .u32(s.batch_strides.into_iter().flatten())

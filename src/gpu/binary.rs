@@ -15,7 +15,7 @@ pub(super) const SHADERS: &[Source] = &[
 ];
 
 /// The function's number in the shaders.
-fn number(op: Binary) -> f64 {
+pub(super) fn number(op: Binary) -> f64 {
     f64::from(match op {
         Binary::Add => 0u8,
         Binary::Sub => 1,
@@ -87,7 +87,7 @@ pub(super) fn add_i8(op: Op<'_>, k: &AddI8) -> Vec<Launch> {
     vec![Launch::linear("int8/add", op.output_words(), bindings)]
 }
 
-fn bindings(op: Op<'_>, k: &Broadcast<2>, parameters: Binding) -> Vec<Binding> {
+pub(super) fn bindings(op: Op<'_>, k: &Broadcast<2>, parameters: Binding) -> Vec<Binding> {
     let shape = Params::default()
         .u32([op.output_elements() as u32, u32::from(k.same_shape)])
         .u32([op.input_stride(0), op.input_stride(1)])

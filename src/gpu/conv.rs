@@ -63,7 +63,7 @@ fn depthwise_quads(shape: &ConvShape) -> bool {
 /// Float DEPTHWISE_CONV_2D.
 pub(super) fn depthwise_f32(op: Op<'_>, k: &ConvF32) -> Vec<Launch> {
     let (applies, bounds) = bounded(k.bounds);
-    let params = depthwise_params(op, &k.shape).u32([applies]).f32(bounds);
+    let params = window_params(op, &k.shape).u32([applies]).f32(bounds);
     let elements = op.output_elements();
     let (shader, items) = if depthwise_quads(&k.shape) {
         ("f32/depthwise_conv_2d", elements / 4)
@@ -82,7 +82,7 @@ pub(super) fn depthwise_f32(op: Op<'_>, k: &ConvF32) -> Vec<Launch> {
 
 /// int8 DEPTHWISE_CONV_2D.
 pub(super) fn depthwise_i8(op: Op<'_>, k: &ConvI8) -> Vec<Launch> {
-    let params = depthwise_params(op, &k.shape).i32([
+    let params = window_params(op, &k.shape).i32([
         k.input_zero_point,
         k.output_zero_point,
         k.bounds.0,
@@ -107,8 +107,8 @@ pub(super) fn depthwise_i8(op: Op<'_>, k: &ConvI8) -> Vec<Launch> {
     vec![Launch::linear(shader, op.output_words(), bindings)]
 }
 
-/// The words that all depthwise parameter structs begin with.
-fn depthwise_params(op: Op<'_>, shape: &ConvShape) -> Params {
+/// The words of `shared/window.wgsl`, with which parameters begin.
+pub(super) fn window_params(op: Op<'_>, shape: &ConvShape) -> Params {
     Params::default().u32([
         shape.in_h,
         shape.in_w,

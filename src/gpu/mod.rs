@@ -16,6 +16,7 @@ mod copy;
 mod device;
 mod fully_connected;
 mod hybrid;
+mod int16;
 mod launch;
 mod loaded;
 mod lstm;
@@ -60,6 +61,7 @@ fn launches(op: Op<'_>) -> Option<Vec<Launch>> {
         Kernel::DepthwiseI8(k) => conv::depthwise_i8(op, k),
         Kernel::FullyConnectedF32(k) => fully_connected::f32(op, k),
         Kernel::FullyConnectedI8(k) => fully_connected::i8(op, k),
+        Kernel::Int16(k) => int16::launches(op, k)?,
         Kernel::LstmF32(k) => lstm::f32(op, k),
         Kernel::LstmI8(k) => lstm::i8(op, k),
         Kernel::BinaryF32(k) => binary::f32(op, k),
@@ -87,13 +89,13 @@ fn launches(op: Op<'_>) -> Option<Vec<Launch>> {
         Kernel::SvdfF32(k) => recurrent::svdf(op, k)?,
         Kernel::SvdfI8(k) => recurrent::svdf_i8(op, k)?,
         Kernel::UnaryF32(k) => unary::f32(op, *k),
-        Kernel::Select(k) => select::select(op, k)?,
+        Kernel::Select(k) => select::select(op, k),
         Kernel::PoolF32(k) => pool::f32(op, k),
         Kernel::PoolI8(k) => pool::i8(op, k),
         Kernel::Nearest(k) => resize::nearest(op, k),
         Kernel::BilinearF32(k) => resize::f32(op, k),
         Kernel::BilinearI8(k) => resize::i8(op, k),
-        Kernel::Take(k) => take::take(op, k)?,
+        Kernel::Take(k) => take::take(op, k),
         Kernel::LogSoftmaxF32(k) => softmax::log_f32(op, k),
         Kernel::LogSoftmaxI8(k) => norm::log_softmax_i8(op, k),
         Kernel::L2NormF32(k) => softmax::l2_f32(op, k),

@@ -31,8 +31,13 @@ pub(super) fn f32(op: Op<'_>, k: &PoolF32) -> Vec<Launch> {
 }
 
 pub(super) fn i8(op: Op<'_>, k: &PoolI8) -> Vec<Launch> {
+    integers("int8/pool", op, k)
+}
+
+/// int8 or int16.
+pub(super) fn integers(shader: &'static str, op: Op<'_>, k: &PoolI8) -> Vec<Launch> {
     let bounds = Params::default().i32([k.bounds.0, k.bounds.1]).binding();
     let bindings = vec![op.read(0), op.write(0), geometry(op, &k.shape), bounds];
-    let launch = Launch::linear("int8/pool", op.output_words(), bindings);
+    let launch = Launch::linear(shader, op.output_words(), bindings);
     vec![launch.with("OP", number(k.kind))]
 }

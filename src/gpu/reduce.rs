@@ -41,7 +41,7 @@ pub(super) fn mean_i8(op: Op<'_>, k: &MeanI8) -> Vec<Launch> {
         k.input_zero_point,
         k.output_zero_point,
     ];
-    vec![bytes(op, &k.shape, 0, parameters)]
+    vec![words("int8/reduce", op, &k.shape, 0, &parameters)]
 }
 
 /// Maximum and minimum of int8, and whether any or all of bool are true.
@@ -51,7 +51,7 @@ pub(super) fn i8(op: Op<'_>, k: &ReduceOf) -> Vec<Launch> {
     } else {
         2
     };
-    vec![bytes(op, &k.shape, number, [0; 4])]
+    vec![words("int8/reduce", op, &k.shape, number, &[0; 4])]
 }
 
 /// `None` for int64.
@@ -68,10 +68,17 @@ pub(super) fn int(op: Op<'_>, k: &ReduceOf) -> Option<Vec<Launch>> {
     }
 }
 
-fn bytes(op: Op<'_>, k: &Axes, number: u8, parameters: [i32; 4]) -> Launch {
-    let parameters = Params::default().i32(parameters).binding();
+/// A reduction of integers of 8 or 16 bits.
+pub(super) fn words(
+    shader: &'static str,
+    op: Op<'_>,
+    k: &Axes,
+    number: u8,
+    parameters: &[i32],
+) -> Launch {
+    let parameters = Params::default().i32(parameters.iter().copied()).binding();
     let bindings = vec![op.read(0), op.write(0), geometry(op, k), parameters];
-    launch("int8/reduce", k, op.output_words(), bindings).with("OP", f64::from(number))
+    launch(shader, k, op.output_words(), bindings).with("OP", f64::from(number))
 }
 
 pub(super) fn arg(op: Op<'_>, k: &Arg) -> Vec<Launch> {

@@ -43,6 +43,11 @@ pub(super) fn f32(op: Op<'_>, k: &Bilinear<f32>) -> Vec<Launch> {
 }
 
 pub(super) fn i8(op: Op<'_>, k: &Bilinear<i32>) -> Vec<Launch> {
+    integers("int8/bilinear", op, k)
+}
+
+/// int8 or int16.
+pub(super) fn integers(shader: &'static str, op: Op<'_>, k: &Bilinear<i32>) -> Vec<Launch> {
     let taps = k.rows.iter().chain(&k.columns);
     let taps = taps.fold(Params::default(), |list, tap| {
         list.u32([tap.lower, tap.upper]).i32([tap.below, tap.above])
@@ -53,5 +58,5 @@ pub(super) fn i8(op: Op<'_>, k: &Bilinear<i32>) -> Vec<Launch> {
         geometry(op, &k.shape),
         taps.binding(),
     ];
-    vec![Launch::linear("int8/bilinear", op.output_words(), bindings)]
+    vec![Launch::linear(shader, op.output_words(), bindings)]
 }

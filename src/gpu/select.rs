@@ -6,12 +6,8 @@ use crate::kernel::Select;
 
 pub(super) const SHADERS: &[Source] = &[embed!("any/select")];
 
-/// `None` for elements of 2 bytes.
-pub(super) fn select(op: Op<'_>, k: &Select) -> Option<Vec<Launch>> {
+pub(super) fn select(op: Op<'_>, k: &Select) -> Vec<Launch> {
     let width = op.graph.tensors[op.step.outputs[0]].dtype.size();
-    if width == 2 {
-        return None;
-    }
     let parameters = Params::default()
         .u32([op.output_elements() as u32])
         .u32([0, 1, 2].map(|i| op.input_stride(i)))
@@ -21,5 +17,5 @@ pub(super) fn select(op: Op<'_>, k: &Select) -> Option<Vec<Launch>> {
         .binding();
     let bindings = vec![op.read(0), op.read(1), op.read(2), op.write(0), parameters];
     let launch = Launch::linear("any/select", op.output_words(), bindings);
-    Some(vec![launch.with("WIDTH", width as f64)])
+    vec![launch.with("WIDTH", width as f64)]
 }

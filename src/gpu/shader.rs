@@ -9,8 +9,9 @@
 //! `override` cannot say: type names and numbers of variables.
 
 use super::{
-    batch_matmul, binary, cast, conv, copy, fully_connected, hybrid, lstm, norm, place, pool,
-    quantize, ranges, recurrent, reduce, resize, rfft, roofline, row, select, softmax, take, unary,
+    batch_matmul, binary, cast, conv, copy, fully_connected, hybrid, int16, lstm, norm, place,
+    pool, quantize, ranges, recurrent, reduce, resize, rfft, roofline, row, select, softmax, take,
+    unary,
 };
 use std::collections::BTreeSet;
 
@@ -37,6 +38,7 @@ const SHARED: &[Source] = &[
     embed!("shared/run"),
     embed!("shared/fixed"),
     embed!("shared/gemmlowp"),
+    embed!("shared/wide"),
     embed!("shared/windows"),
     embed!("shared/windows_f32"),
     embed!("shared/windows_i8"),
@@ -68,6 +70,7 @@ pub(super) const KERNELS: &[&[Source]] = &[
     copy::SHADERS,
     fully_connected::SHADERS,
     hybrid::SHADERS,
+    int16::SHADERS,
     lstm::SHADERS,
     norm::SHADERS,
     place::SHADERS,

@@ -6,13 +6,9 @@ use crate::kernel::Take;
 
 pub(super) const SHADERS: &[Source] = &[embed!("any/take")];
 
-/// `None` for elements of 2 bytes.
-pub(super) fn take(op: Op<'_>, k: &Take) -> Option<Vec<Launch>> {
+pub(super) fn take(op: Op<'_>, k: &Take) -> Vec<Launch> {
     let size = |id: usize| op.graph.tensors[id].dtype.size();
     let width = size(op.step.outputs[0]);
-    if width == 2 {
-        return None;
-    }
     let parameters = Params::default()
         .u32([op.output_elements() as u32])
         .u32([op.input_stride(0), op.input_stride(1)])
@@ -24,5 +20,5 @@ pub(super) fn take(op: Op<'_>, k: &Take) -> Option<Vec<Launch>> {
     let launch = Launch::linear("any/take", op.output_words(), bindings)
         .with("WIDTH", width as f64)
         .with("INDEX_WORDS", (size(op.step.inputs[1]) / 4) as f64);
-    Some(vec![launch])
+    vec![launch]
 }

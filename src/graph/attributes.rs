@@ -3,6 +3,7 @@
 use super::op::{Part, Pool, PoolWindow, Reduce, RnnActivation, Static};
 use super::{Activation, Binary, Lstm, Move, Op, Padding, StridedSlice, Unary, Window};
 use crate::model::{self, BuiltinOperator as B, BuiltinOptions as O, Operator};
+use crate::num::DType;
 
 /// The operator's options of one type, or `None` where the file leaves them out.
 macro_rules! options {
@@ -13,6 +14,13 @@ macro_rules! options {
         }
     };
 }
+
+/// Codes of types in the schema.
+const INT32: i8 = 2;
+const INT64: i8 = 4;
+
+const SHIFTS: &str =
+    "pot_scale_int16 with scales that are powers of two, for which LiteRT has another kernel";
 
 fn activation(code: i8) -> Result<Activation, String> {
     match code {
@@ -50,6 +58,32 @@ fn positive((h, w): (i32, i32), what: &str) -> Result<[usize; 2], String> {
     match (usize::try_from(h), usize::try_from(w)) {
         (Ok(h), Ok(w)) if h > 0 && w > 0 => Ok([h, w]),
         _ => Err(format!("{what} {h}x{w} is not positive")),
+    }
+}
+
+/// Whether options that concern int16 alone are those of the kernels: `bias` is its type, and `powers` says whether all
+/// scales are powers of two.
+pub(super) fn check_i16(
+    operator: &Operator,
+    bias: Option<DType>,
+    powers: bool,
+) -> Result<(), String> {
+    let says = match &operator.builtin_options {
+        Some(O::Conv2DOptions(o)) => o.quantized_bias_type,
+        Some(O::TransposeConvOptions(o)) => o.quantized_bias_type,
+        Some(O::FullyConnectedOptions(o)) => o.quantized_bias_type,
+        Some(O::AddOptions(o)) if o.pot_scale_int16 && powers => return Err(SHIFTS.into()),
+        Some(O::SubOptions(o)) if o.pot_scale_int16 && powers => return Err(SHIFTS.into()),
+        _ => return Ok(()),
+    };
+    match (bias, says) {
+        (Some(DType::I32), INT32) | (Some(DType::I64), 0 | INT64) | (None, 0 | INT32 | INT64) => {
+            Ok(())
+        }
+        (Some(DType::I32), _) => {
+            Err("its bias is int32 and quantized_bias_type is not: LiteRT reads it as int64".into())
+        }
+        (_, other) => Err(format!("quantized_bias_type {other} does not fit its bias")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Error, Graph, Move, Node, Op, Quantization, Tensor, TensorId, attributes, sparse};
 use crate::model::{self, Model, TensorType};
-use crate::num::{DType, Values};
+use crate::num::{DType, Values, fixed};
 use std::collections::HashSet;
 
 /// Most elements one tensor may have in one sample: devices index with 32 bits.
@@ -123,7 +123,34 @@ impl Import<'_> {
             outputs,
         };
         self.check_order(&graph)?;
+        self.check_i16(&graph, operators)?;
         Ok(graph)
+    }
+
+    /// Options that say how int16 is computed, which are no attributes of the operators.
+    fn check_i16(&self, graph: &Graph, operators: &[model::Operator]) -> Result<(), Error> {
+        for node in &graph.nodes {
+            let input = |i: usize| Some(&graph.tensors[node.inputs.get(i).copied().flatten()?]);
+            let first = input(usize::from(matches!(node.op, Op::TransposeConv(_))) * 2);
+            if first.is_none_or(|t| t.dtype != DType::I16) {
+                continue;
+            }
+            let bias = match node.op {
+                Op::TransposeConv(_) => input(3),
+                _ => input(2),
+            };
+            let tensors = node.inputs.iter().flatten().chain(&node.outputs);
+            let mut scales = tensors.map(|&id| graph.tensors[id].affine().map(|a| a.scale));
+            let powers = scales.all(|s| s.is_some_and(|s| fixed::log2(s).1));
+            attributes::check_i16(&operators[node.index], bias.map(|t| t.dtype), powers).map_err(
+                |what| Error::Node {
+                    file: self.file.into(),
+                    node: node.describe(),
+                    what,
+                },
+            )?;
+        }
+        Ok(())
     }
 
     /// Operators that are not computed are welcome where nothing that is computed reads what they write: for instance the

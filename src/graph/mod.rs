@@ -6,12 +6,14 @@
 mod attributes;
 mod error;
 mod import;
+mod int16;
 mod op;
 mod sparse;
 mod support;
 
 pub use error::Error;
 pub use import::load;
+pub use int16::{has_i16, i16_fixed_output, i16_version};
 pub use op::{
     Activation, Binary, Lstm, Move, Op, Padding, Part, Pool, PoolWindow, Reduce, RnnActivation,
     Static, StridedSlice, Unary, Window, lstm_inputs,

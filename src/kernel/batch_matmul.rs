@@ -66,7 +66,7 @@ impl MatmulShape {
     }
 }
 
-fn shape(c: Context<'_>, adj_x: bool, adj_y: bool) -> Result<MatmulShape, Error> {
+pub(super) fn shape(c: Context<'_>, adj_x: bool, adj_y: bool) -> Result<MatmulShape, Error> {
     let (a, b, output) = (c.shape(c.input(0)?), c.shape(c.input(1)?), c.output(0)?);
     let misfit = || c.error(format!("shapes {a:?} and {b:?} do not fit a product"));
     if a.len() < 2 || b.len() < 2 {

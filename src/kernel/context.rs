@@ -257,6 +257,16 @@ impl<'a> Context<'a> {
         activation: crate::graph::Activation,
         output: Affine,
     ) -> Result<(i32, i32), Error> {
+        self.bounds_within(activation, output, (-128, 127))
+    }
+
+    /// The same for another type, whose limits are given.
+    pub fn bounds_within(
+        self,
+        activation: crate::graph::Activation,
+        output: Affine,
+        (lowest, highest): (i32, i32),
+    ) -> Result<(i32, i32), Error> {
         let (low, high) = activation.bounds();
         let quantize = |bound: f32, open: i32| -> Result<i32, Error> {
             if bound.is_infinite() {
@@ -273,8 +283,8 @@ impl<'a> Context<'a> {
             Ok((steps as i32).saturating_add(output.zero_point))
         };
         Ok((
-            quantize(low, -128)?.max(-128),
-            quantize(high, 127)?.min(127),
+            quantize(low, lowest)?.max(lowest),
+            quantize(high, highest)?.min(highest),
         ))
     }
 }

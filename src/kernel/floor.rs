@@ -34,6 +34,7 @@ impl Kernel {
             Kernel::ConvI8(k) => elements * 2 * k.shape.depth() as u64,
             Kernel::DepthwiseF32(k) => elements * 2 * u64::from(k.shape.k_h * k.shape.k_w),
             Kernel::DepthwiseI8(k) => elements * 2 * u64::from(k.shape.k_h * k.shape.k_w),
+            Kernel::Int16(k) => k.operations(elements),
             Kernel::FullyConnectedF32(k) => elements * 2 * k.shape.depth as u64,
             Kernel::FullyConnectedI8(k) => elements * 2 * k.shape.depth as u64,
             Kernel::LstmF32(k) => lstm(elements, k.shape.input, k.shape.cells),

@@ -11,6 +11,7 @@ mod device;
 mod floor;
 mod fully_connected;
 mod hybrid;
+mod int16;
 mod lstm;
 mod norm;
 mod place;
@@ -44,6 +45,7 @@ pub use device::{
 pub use floor::{Floor, Floors};
 pub use fully_connected::{FullyConnected, FullyConnectedF32, FullyConnectedI8};
 pub use hybrid::{HybridLstm, RowQuantize, RowScale};
+pub use int16::{BinaryI16, ConvI16, Int16, MatmulI16, Scales, SoftmaxI16};
 pub use lstm::{LstmF32, LstmI8, LstmShape};
 pub use norm::{L2Norm, LogSoftmaxI8};
 pub use place::{Box8, Place, VIEW};
@@ -105,6 +107,8 @@ pub enum Kernel {
     FullyConnectedF32(FullyConnectedF32),
     /// int8 matrix product with constant weights.
     FullyConnectedI8(FullyConnectedI8),
+    /// What int16 needs kernels of its own for.
+    Int16(Int16),
     /// Float products of activations.
     MatmulF32(MatmulF32),
     /// int8 products of activations.
@@ -296,6 +300,11 @@ impl Context<'_> {
             self.optional_input(i)
                 .is_some_and(|id| self.tensor(id).constant.is_some())
         };
+        if dtype == DType::I16
+            && let Some(kernel) = int16::prepare(self)?
+        {
+            return Ok(kernel);
+        }
         match (&self.node.op, dtype) {
             (Op::Conv2d(w), DType::F32) => conv::f32(self, w, Conv::Full).map(Kernel::ConvF32),
             (Op::Conv2d(w), DType::I8) => conv::i8(self, w, Conv::Full).map(Kernel::ConvI8),
@@ -456,6 +465,7 @@ impl Context<'_> {
         let depth = match kernel {
             Kernel::ConvF32(k) | Kernel::DepthwiseF32(k) => k.shape.depth(),
             Kernel::ConvI8(k) | Kernel::DepthwiseI8(k) => k.shape.depth(),
+            Kernel::Int16(k) => k.depth(),
             Kernel::FullyConnectedF32(k) => k.shape.depth,
             Kernel::FullyConnectedI8(k) => k.shape.depth,
             Kernel::MatmulF32(k) => k.shape.depth as usize,

@@ -1,6 +1,6 @@
 //! Pools: a window over height and width, channel by channel.
 
-use super::{Context, Kernel, conv::window_axis, u32_of};
+use super::{Context, Int16, Kernel, conv::window_axis, int16, u32_of};
 use crate::graph::{Error, Pool, PoolWindow};
 use crate::num::DType;
 
@@ -112,6 +112,11 @@ pub(super) fn prepare(c: Context<'_>, kind: Pool, window: &PoolWindow) -> Result
             shape,
             bounds: c.quantized_bounds(activation, c.affine(output)?)?,
         })),
+        (DType::I16, Pool::Average | Pool::Max) => Ok(Kernel::Int16(Int16::Pool(PoolI8 {
+            kind,
+            shape,
+            bounds: int16::pool_bounds(c, activation)?,
+        }))),
         _ => Err(c.error(format!(
             "its input is {dtype}; `zeropoint ops` lists the types it can take"
         ))),

@@ -59,7 +59,8 @@ pub(super) fn prepare(c: Context<'_>, op: Reduce) -> Result<Kernel, Error> {
     let shape = geometry(c, &c.integers(c.input(1)?)?)?;
     let logical = matches!(op, Reduce::Any | Reduce::All);
     match (op, dtype) {
-        (Reduce::Mean, DType::I8) => mean_i8(c, shape),
+        (_, DType::I16) => super::int16::reduce(c, op, shape).map(Kernel::Int16),
+        (Reduce::Mean, DType::I8) => mean(c, shape).map(Kernel::MeanI8),
         (Reduce::Sum, DType::I8) => Err(c.error(
             "LiteRT's reference kernel takes int8 for uint8 here, and its default kernel does not; leave it float",
         )),
@@ -81,7 +82,8 @@ pub(super) fn prepare(c: Context<'_>, op: Reduce) -> Result<Kernel, Error> {
     }
 }
 
-fn mean_i8(c: Context<'_>, shape: Axes) -> Result<Kernel, Error> {
+/// MEAN of int8 and of int16.
+pub(super) fn mean(c: Context<'_>, shape: Axes) -> Result<MeanI8, Error> {
     let (input, output) = (c.affine(c.input(0)?)?, c.affine(c.output(0)?)?);
     let base = c.multiplier(f64::from(input.scale) / f64::from(output.scale))?;
     // QuantizedMeanOrSum: the division by the count goes into the mantissa, after as large a shift as is safe.
@@ -93,12 +95,12 @@ fn mean_i8(c: Context<'_>, shape: Axes) -> Result<Kernel, Error> {
         mantissa: ((i64::from(base.mantissa) << shift) / count) as i32,
         shift: base.shift - shift,
     };
-    Ok(Kernel::MeanI8(MeanI8 {
+    Ok(MeanI8 {
         shape,
         multiplier,
         input_zero_point: input.zero_point,
         output_zero_point: output.zero_point,
-    }))
+    })
 }
 
 pub(super) fn arg(c: Context<'_>, largest: bool) -> Result<Arg, Error> {

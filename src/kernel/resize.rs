@@ -1,7 +1,7 @@
 //! RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR. Where an output row or column looks is computed once on the host, in
 //! LiteRT's own arithmetic: float32 for floats, 10 fractional bits for int8.
 
-use super::{Context, Kernel, u32_of};
+use super::{Context, Int16, Kernel, u32_of};
 use crate::graph::Error;
 use crate::num::DType;
 
@@ -87,21 +87,29 @@ pub(super) fn prepare(
         half_pixel,
     };
     match dtype {
-        DType::F32 | DType::I8 | DType::U8 if !bilinear => Ok(Kernel::Nearest(Nearest {
-            shape,
-            rows: along(0).each(Along::nearest),
-            columns: along(1).each(Along::nearest),
-        })),
+        DType::F32 | DType::I8 | DType::U8 | DType::I16 if !bilinear => {
+            Ok(Kernel::Nearest(Nearest {
+                shape,
+                rows: along(0).each(Along::nearest),
+                columns: along(1).each(Along::nearest),
+            }))
+        }
         DType::F32 => Ok(Kernel::BilinearF32(Bilinear {
             shape,
             rows: along(0).each(Along::float),
             columns: along(1).each(Along::float),
         })),
-        DType::I8 => Ok(Kernel::BilinearI8(Bilinear {
-            shape,
-            rows: along(0).each(Along::fixed),
-            columns: along(1).each(Along::fixed),
-        })),
+        DType::I8 | DType::I16 => {
+            let taps = Bilinear {
+                shape,
+                rows: along(0).each(Along::fixed),
+                columns: along(1).each(Along::fixed),
+            };
+            Ok(match dtype {
+                DType::I8 => Kernel::BilinearI8(taps),
+                _ => Kernel::Int16(Int16::Bilinear(taps)),
+            })
+        }
         _ => Err(c.error(format!(
             "its input is {dtype}; `zeropoint ops` lists the types it can take"
         ))),

@@ -3,7 +3,7 @@
 
 use super::place::{Box8, Place, VIEW};
 use super::stage::{Between, Stage};
-use super::{Context, ConvF32, ConvI8, ConvShape, Kernel, u32_of};
+use super::{Context, Conv, ConvF32, ConvI8, ConvShape, Int16, Kernel, int16, u32_of};
 use crate::graph::{Error, Padding, Quantization, TensorId, Window};
 use crate::num::DType;
 
@@ -144,6 +144,13 @@ fn convolution(
             bias: c.bias_f32(at.bias, channels)?,
             bounds: window.activation.bounds(),
         }));
+    }
+    if c.tensor(input).dtype == DType::I16 {
+        let weights = turned(&c.i8s(filter)?, &shape);
+        let what = (Conv::Full, shape, weights);
+        let ids = [input, filter, output];
+        let conv = int16::convolution(c, what, ids, at.bias, window.activation)?;
+        return Ok(Kernel::Int16(Int16::Conv(conv)));
     }
     c.expect_dtype(input, DType::I8)?;
     let (from, to) = (c.affine(input)?, c.affine(output)?);

@@ -51,6 +51,23 @@ impl Multiplier {
         })
     }
 
+    /// TFLite's `MultiplyByQuantizedMultiplier` of 64-bit sums: the mantissa in 15 bits, one rounding, the low 32 bits of
+    /// the result. `shift` is at most 14.
+    pub fn apply_wide(self, x: i64) -> i32 {
+        let total = 15 - self.shift;
+        let product = x.wrapping_mul(self.reduced().into());
+        (product.wrapping_add(1 << (total - 1)) >> total) as i32
+    }
+
+    /// The mantissa in 15 bits.
+    pub fn reduced(self) -> i32 {
+        if self.mantissa < 0x7fff_0000 {
+            (self.mantissa + (1 << 15)) >> 16
+        } else {
+            0x7fff
+        }
+    }
+
     /// TFLite's `MultiplyByQuantizedMultiplier` with double rounding.
     ///
     /// The left shift wraps, as the two's complement hardware under LiteRT does.
@@ -62,6 +79,12 @@ impl Multiplier {
             right,
         )
     }
+}
+
+/// LiteRT's `CheckedLog2`: the nearest power of two, and whether the scale is close to it.
+pub fn log2(scale: f32) -> (i32, bool) {
+    let log = scale.ln() * (1.0 / 2f32.ln());
+    (log.round() as i32, (log - log.round()).abs() < 1e-3)
 }
 
 /// Splits a positive finite number into a fraction in `[0.5, 1)` and a power of two (C's `frexp`).

@@ -246,8 +246,8 @@ impl Edit<'_> {
                 operator.opcode_index = codes
                     .renew(operator.opcode_index, plan.operators[i].version)
                     .ok_or_else(|| self.mismatch())?;
-                if plan.operators[i].scheme == Some(NodeScheme::Dynamic) {
-                    quantize_with_zero_points(&mut operator);
+                if let Some(scheme) = plan.operators[i].scheme {
+                    set_options(&mut operator, scheme);
                 }
                 all.push(operator);
             }
@@ -256,13 +256,19 @@ impl Edit<'_> {
     }
 }
 
-/// Has a hybrid kernel quantize its inputs with zero points.
-fn quantize_with_zero_points(operator: &mut Operator) {
-    match &mut operator.builtin_options {
-        Some(BuiltinOptions::FullyConnectedOptions(o)) => o.asymmetric_quantize_inputs = true,
-        Some(BuiltinOptions::UnidirectionalSequenceLstmOptions(o)) => {
+/// Settles how an operator's kernel works where its options have a choice.
+fn set_options(operator: &mut Operator, scheme: NodeScheme) {
+    match (scheme, &mut operator.builtin_options) {
+        // A hybrid kernel quantizes its inputs with zero points.
+        (NodeScheme::Dynamic, Some(BuiltinOptions::FullyConnectedOptions(o))) => {
             o.asymmetric_quantize_inputs = true;
         }
+        (NodeScheme::Dynamic, Some(BuiltinOptions::UnidirectionalSequenceLstmOptions(o))) => {
+            o.asymmetric_quantize_inputs = true;
+        }
+        // Any scale, not powers of two alone.
+        (NodeScheme::Int16x8, Some(BuiltinOptions::AddOptions(o))) => o.pot_scale_int16 = false,
+        (NodeScheme::Int16x8, Some(BuiltinOptions::SubOptions(o))) => o.pot_scale_int16 = false,
         _ => {}
     }
 }

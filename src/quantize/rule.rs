@@ -1,7 +1,10 @@
 //! What each operator asks of the parameters of its tensors, as data.
 
 use super::plan::FloatReason;
-use crate::graph::{Activation, Binary, Graph, Move, Node, Op, Pool, Reduce, Unary, lstm_inputs};
+use crate::graph::{
+    Activation, Binary, Graph, Move, Node, Op, Pool, Reduce, Unary, has_i16, i16_fixed_output,
+    i16_version, lstm_inputs,
+};
 use crate::num::{Affine, DType};
 
 /// How an operator is quantized.
@@ -191,7 +194,9 @@ pub(super) fn is_wide(_graph: &Graph, node: &Node, rule: Rule) -> bool {
         rule,
         Rule::Untouched | Rule::Float | Rule::Dynamic | Rule::Lstm | Rule::Svdf
     );
-    integer && has_i16(&node.op)
+    // These stop on what they do not take, and without a zero point nothing keeps it from them.
+    let picky = matches!(node.op, Op::Unary(Unary::Sqrt | Unary::Rsqrt));
+    integer && !picky && has_i16(&node.op)
 }
 
 /// The parameters that the specification fixes for a 16-bit output.
@@ -232,14 +237,4 @@ pub(super) fn version(op: &Op, rule: Rule, integer: Option<DType>, per_channel: 
         Op::Binary(Binary::Prelu, _) => 1,
         _ => 2,
     }
-}
-
-fn has_i16(_: &Op) -> bool {
-    false
-}
-fn i16_version(_: &Op) -> i32 {
-    1
-}
-fn i16_fixed_output(_: &Op) -> Option<f32> {
-    None
 }

@@ -5,8 +5,8 @@ use crate::num::{Affine, DType};
 
 /// A bias may take half of int32, as the sum of products comes on top.
 const LARGEST_BIAS: f64 = (i32::MAX / 2) as f64;
-/// The multiplier of a sum of 64 bits takes no more than 48 of them.
-const LARGEST_WIDE_BIAS: f64 = (1i64 << 46) as f64;
+/// The multiplier of a sum of 64 bits takes no more than 48 of them, and the sum of products comes on top.
+const LARGEST_WIDE_BIAS: f64 = (1i64 << 45) as f64;
 
 /// The smallest scale of its output that LiteRT's kernel of an operator computes rightly, given its inputs' scales.
 pub(super) fn least_scale(op: &Op, inputs: &[f32], dtype: DType) -> f32 {

@@ -9,6 +9,7 @@ mod support;
 
 mod case;
 mod hybrid;
+mod int16;
 mod product;
 mod recurrence;
 

@@ -33,6 +33,8 @@ import cases_dense
 import cases_elementwise
 import cases_folded
 import cases_hybrid
+import cases_int16
+import cases_int16_elements
 import cases_lstm
 import cases_matmul
 import cases_move
@@ -49,7 +51,7 @@ FAMILIES = {}
 for module in (cases_conv, cases_dense, cases_elementwise, cases_shape, cases_quantize, cases_lstm, cases_chain,
                cases_unary, cases_move, cases_pools, cases_recurrent,
                cases_matmul, cases_norm, cases_binary, cases_random, cases_spectrum,
-               cases_folded, cases_hybrid):
+               cases_folded, cases_hybrid, cases_int16, cases_int16_elements):
     FAMILIES.update(module.FAMILIES)
 
 

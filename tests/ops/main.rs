@@ -263,6 +263,18 @@ ops! {
     fully_connected: [("weight_zp", "weights with a zero point, which no converter writes for int8")];
     gather: [HYBRID, TOP_K[0], TOP_K[1]];
     hybrid: [];
+    int16_binary: [("power_kernel", "pot_scale_int16 with powers of two, an old kernel for LSTMs")];
+    int16_conv_2d: [];
+    int16_depthwise_conv_2d: [];
+    int16_fully_connected: [];
+    int16_matmul: [];
+    int16_move: [];
+    int16_pool: [];
+    int16_reduce: [];
+    int16_resize: [];
+    int16_softmax: [];
+    int16_transpose_conv: [];
+    int16_unary: [];
     mean: [];
     move_: [];
     norm: [("local_response", "an operator of old networks that is not on the list")];
@@ -319,6 +331,29 @@ fn is_reshape(operator: &model::Operator) -> bool {
         options,
         None | Some(model::BuiltinOptions::ReshapeOptions(_))
     )
+}
+
+/// LiteRT reads an int32 bias of int16 as int64 where the options do not say what it is.
+#[test]
+fn bias_of_another_type_than_the_options_say() {
+    let Some((folder, cases)) = cases() else {
+        return;
+    };
+    let of_32_bits = |c: &&Case| c.op == "int16_conv_2d" && c.case == "conv_bias_32_normal";
+    let case = cases.iter().find(of_32_bits).unwrap();
+    let mut model = model::read(&folder.join(&case.model)).unwrap();
+    assert!(graph::load(&model, &case.model).is_ok());
+    for other in [0, 4, 9] {
+        let subgraph = &mut model.subgraphs.as_mut().unwrap()[0];
+        let operator = &mut subgraph.operators.as_mut().unwrap()[0];
+        let Some(model::BuiltinOptions::Conv2DOptions(options)) = &mut operator.builtin_options
+        else {
+            panic!("no options");
+        };
+        options.quantized_bias_type = other;
+        let error = graph::load(&model, &case.model).expect_err("it is refused");
+        assert!(error.to_string().contains("quantized_bias_type"), "{error}");
+    }
 }
 
 /// Forms of the LSTM that zeropoint does not have yet must be refused by name, not computed wrongly.
