@@ -2,6 +2,9 @@
 #import shared/run
 #import shared/bounds
 
+// Whether the sum is multiplied by one scale after the other; else by their product.
+override ONE_BY_ONE: bool = false;
+
 struct Scale {
     // Elements of one sample, rows of it with a scale of their own, channels.
     elements: u32,
@@ -31,5 +34,13 @@ fn main(
     }
     let w = weights[i % p.elements % p.channels];
     let row = i / (p.elements / p.rows);
-    output[i] = bounded(sums[i] * (w.x * scales[row]) + w.y, p.low, p.high);
+    var product = 0.0;
+    if (ONE_BY_ONE) {
+        product = sums[i] * w.x * scales[row];
+    } else {
+        product = sums[i] * (w.x * scales[row]);
+    }
+    // A 0 that compilers do not know keeps them from multiplying and adding in one, which would round once.
+    product = bitcast<f32>(bitcast<u32>(product) ^ run.pad0);
+    output[i] = bounded(product + w.y, p.low, p.high);
 }

@@ -114,6 +114,7 @@ fn evaluate(
                 // One scale for all classes: the integers are in the same order as the reals.
                 Values::I8(v) => tally.add(&v[row], accepted)?,
                 Values::U8(v) => tally.add(&v[row], accepted)?,
+                Values::I16(v) => tally.add(&v[row], accepted)?,
                 other => {
                     return Err(Failure::Input(format!(
                         "{}: {} is {}, not class scores",

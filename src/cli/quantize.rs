@@ -6,10 +6,10 @@ use super::selection::Selection;
 use super::{Failure, output};
 use clap::Args;
 use std::path::{Path, PathBuf};
-use zeropoint::graph::{self, Graph, Op, lstm_inputs};
+use zeropoint::graph::{Graph, Op, lstm_inputs};
 use zeropoint::kernel::{self, Range};
 use zeropoint::report::{self, ModelSize};
-use zeropoint::{model, quantize};
+use zeropoint::{model, quantize, simplify};
 
 /// Arguments of `zeropoint quantize`.
 #[derive(Args)]
@@ -99,9 +99,8 @@ impl Arguments {
     ) -> Result<[ModelSize; 2], Failure> {
         let bytes = model::to_bytes(quantized)?;
         let read = model::parse(&bytes)?;
-        if self.choices.scheme.of_nodes().is_some() {
-            kernel::prepare(graph::load(&read, &to.display().to_string())?)?;
-        }
+        let (_, graph) = simplify::load(read, &to.display().to_string())?;
+        kernel::prepare(graph)?;
         model::write(to, quantized)?;
         let model = &self.choices.model;
         let float_bytes = std::fs::metadata(model).map_or(0, |m| m.len());

@@ -56,7 +56,11 @@ fn channels_of(k: &RowScale, sums: &[f32], row: f32, y: &mut [f32]) {
     let (low, high) = k.bounds;
     let weights = k.scales.iter().zip(&k.bias);
     for ((y, &sum), (&scale, &bias)) in y.iter_mut().zip(sums).zip(weights) {
-        let value = sum * (scale * row) + bias;
+        let product = match k.one_by_one {
+            true => sum * scale * row,
+            false => sum * (scale * row),
+        };
+        let value = product + bias;
         let value = if value < low { low } else { value };
         *y = if value > high { high } else { value };
     }

@@ -51,5 +51,6 @@ pub(super) fn row_scale(op: Op<'_>, k: &RowScale) -> Vec<Launch> {
         parameters,
         Params::default().f32(weights).binding(),
     ];
-    vec![Launch::linear("f32/row_scale", elements, bindings)]
+    let launch = Launch::linear("f32/row_scale", elements, bindings);
+    vec![launch.with("ONE_BY_ONE", f64::from(k.one_by_one))]
 }

@@ -191,6 +191,8 @@ pub enum Feed {
         /// The input's type.
         dtype: DType,
     },
+    /// One byte an element, replaced by this table on the host: an int16 input.
+    Wide(Vec<i16>),
 }
 
 impl Feed {
@@ -226,6 +228,12 @@ impl Feed {
                     .collect();
                 Some(Feed::Bytes { table, dtype: want })
             }
+            (DType::I16, DType::U8 | DType::I8) => {
+                let affine = affine?;
+                let table = real(data)?.into_iter();
+                let table = table.map(|x| quantize(x, affine, -32768, 32767) as i16);
+                Some(Feed::Wide(table.collect()))
+            }
             (a, b) if a == b => Some(Feed::Direct),
             (DType::I8 | DType::U8 | DType::I16, DType::F32) => Some(Feed::Quantize {
                 affine: affine?,
@@ -258,6 +266,10 @@ impl Feed {
                     .collect(),
                 *dtype,
             ),
+            (Feed::Wide(table), values @ (Values::U8(_) | Values::I8(_))) => {
+                let bytes = values.bytes().iter();
+                Values::I16(bytes.map(|&b| table[usize::from(b)]).collect())
+            }
             (_, values) => values,
         }
     }

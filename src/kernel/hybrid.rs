@@ -29,11 +29,14 @@ pub struct RowQuantize {
     pub symmetric: bool,
 }
 
-/// Sums of whole numbers as floats: sum · weight scale · row scale + bias.
+/// Sums of whole numbers as floats: sum · weight scale · row scale + bias, each operation rounded on its own, in the order
+/// of LiteRT's kernels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowScale {
     /// Rows of one sample that have a scale of their own.
     pub rows: usize,
+    /// Whether the sum is multiplied by one scale after the other; else by their product.
+    pub one_by_one: bool,
     /// One a channel.
     pub scales: Vec<f32>,
     /// One a channel.
@@ -134,6 +137,7 @@ pub(super) fn conv(c: Context<'_>, window: &Window, kind: Conv) -> Result<Vec<St
     };
     let scale = RowScale {
         rows: codes.rows,
+        one_by_one: !codes.symmetric && kind == Conv::Full,
         scales,
         bias: c.bias_f32(2, channels)?,
         bounds: window.activation.bounds(),
@@ -167,6 +171,7 @@ pub(super) fn dense(
     };
     let scale = RowScale {
         rows: shape.rows,
+        one_by_one: false,
         scales: c.weight_scales(filter, shape.units, 0)?,
         bias: c.bias_f32(2, shape.units)?,
         bounds: activation.bounds(),
@@ -200,6 +205,7 @@ pub(super) fn lstm(c: Context<'_>, a: &Lstm) -> Result<Vec<Stage>, Error> {
     };
     let scale = RowScale {
         rows,
+        one_by_one: false,
         scales: layer.input_scales,
         bias: layer.kernel.bias.clone(),
         bounds: OPEN,

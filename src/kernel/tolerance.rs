@@ -10,7 +10,7 @@
 //! suffer, as these are cut into pieces. Short sums that an activation clips do, their tolerance being that of what is
 //! left. So such a device may be off by twice the tolerance.
 //!
-//! Dynamic range: whole numbers are equal where their input is. Where it is not, a value near the middle between two
+//! Dynamic range: whole numbers and their sums are equal where their input is. Where it is not, a value near the middle between two
 //! steps can fall to either side, so what follows may be off by a step, 1/127 of the largest magnitude. So may the hidden
 //! states of an LSTM.
 
@@ -42,9 +42,22 @@ impl Kernel {
             Kernel::BilinearF32(_) => (4, 1),
             Kernel::Rfft(k) => (k.lengths[0] as usize * k.lengths[1] as usize, 1),
             Kernel::Complex(_) => (1, 1),
-            Kernel::BinaryF32(_) | Kernel::UnaryF32(_) | Kernel::RowScale(_) => (1, 1),
+            Kernel::BinaryF32(_) | Kernel::UnaryF32(_) => (1, 1),
             _ => (0, 0),
         }
+    }
+
+    /// Whether sums of whole numbers up to 255 times the weights, if these are whole too, are exact in float32.
+    fn is_exact_on_codes(&self) -> bool {
+        let (weights, depth) = match self {
+            Kernel::ConvF32(k) => (&k.weights, k.shape.depth()),
+            Kernel::FullyConnectedF32(k) => (&k.weights, k.shape.depth),
+            // A few products of 127 at most.
+            Kernel::DepthwiseF32(k) => return k.shape.depth() * 127 * 255 < 1 << 24,
+            _ => return false,
+        };
+        let mut rows = weights.chunks_exact(depth.max(1));
+        rows.all(|row| 255.0 * row.iter().map(|w| w.abs()).sum::<f32>() < (1 << 24) as f32)
     }
 
     /// What two devices may differ by in this kernel, relative to the largest magnitude of its output.
@@ -68,6 +81,7 @@ impl Program {
     /// lead to it.
     pub fn tolerance(&self, tensor: TensorId) -> f32 {
         let mut total = vec![0.0f32; self.graph.tensors.len()];
+        let mut codes = vec![false; self.graph.tensors.len()];
         for Step {
             kernel,
             inputs,
@@ -79,8 +93,11 @@ impl Program {
             if before > 0.0 && matches!(kernel, Kernel::RowQuantize(_)) {
                 before += CODE;
             }
+            let exact = inputs.iter().any(|&id| codes[id]) && kernel.is_exact_on_codes();
+            let own = if exact { 0.0 } else { kernel.tolerance() };
             for &id in outputs {
-                total[id] = before + kernel.tolerance();
+                total[id] = before + own;
+                codes[id] = matches!(kernel, Kernel::RowQuantize(_));
             }
         }
         total[tensor]

@@ -156,8 +156,8 @@ impl<'a> Forms<'a> {
         }
     }
 
-    /// The conversions at the outputs.
-    pub fn outputs(&mut self, affine: &[Option<Affine>]) {
+    /// The conversions at the outputs; `eight` are the int8 parameters of those that are uint8 outside.
+    pub fn outputs(&mut self, affine: &[Option<Affine>], eight: &HashMap<TensorId, Affine>) {
         let end = self.graph.nodes.len();
         let mut done: HashSet<TensorId> = self.graph.inputs.iter().copied().collect();
         for &id in &self.graph.outputs {
@@ -174,7 +174,14 @@ impl<'a> Forms<'a> {
             } else {
                 ConversionOperator::Quantize
             };
-            self.convert(twin, id, operator, end);
+            let from = match eight.get(&id) {
+                // LiteRT makes uint8 of int8 alone.
+                Some(&eight) if self.home[id] != Some(DType::I8) => {
+                    self.make(id, twin, Some((DType::I8, eight)), end)
+                }
+                _ => twin,
+            };
+            self.convert(from, id, operator, end);
         }
     }
 

@@ -191,7 +191,8 @@ impl<'a> Planner<'a> {
                 }
             }
         }
-        self.forms.outputs(&self.affine);
+        let eight = self.eight_bit_outputs()?;
+        self.forms.outputs(&self.affine, &eight);
         let added = &mut self.forms.added;
         let mut seen = HashSet::new();
         for constant in &mut self.constants {
@@ -233,16 +234,30 @@ impl<'a> Planner<'a> {
         nodes.map(operator).collect()
     }
 
+    /// The int8 parameters of a tensor.
+    fn eight_bits(&self, id: TensorId) -> Result<Affine, Error> {
+        match (self.forms.own_type(id), self.affine[id]) {
+            (Some(DType::I8), Some(affine)) => Ok(affine),
+            _ => self.of_range(id, DType::I8),
+        }
+    }
+
+    /// Those of outputs that are uint8 outside.
+    fn eight_bit_outputs(&self) -> Result<HashMap<TensorId, Affine>, Error> {
+        if self.options.io != Io::Uint8 {
+            return Ok(HashMap::new());
+        }
+        let outputs = self.graph.outputs.iter().copied();
+        let outputs = outputs.filter(|&id| self.is_float(id));
+        outputs.map(|id| Ok((id, self.eight_bits(id)?))).collect()
+    }
+
     /// Inputs and outputs whose type is not the one inside.
     fn surface(&self) -> Result<Vec<Surface>, Error> {
         let surfaces = self.forms.surfaces().into_iter();
         let surface = |(tensor, dtype): (TensorId, DType)| {
-            let eight = match (self.forms.own_type(tensor), self.affine[tensor]) {
-                (Some(DType::I8), Some(affine)) => Ok(affine),
-                _ => self.of_range(tensor, DType::I8),
-            };
             let affine = match dtype {
-                DType::U8 => eight.map(|a| Affine {
+                DType::U8 => self.eight_bits(tensor).map(|a| Affine {
                     zero_point: a.zero_point + 128,
                     ..a
                 }),
