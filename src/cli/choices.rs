@@ -210,13 +210,13 @@ impl Choices {
             (false, false) => HashSet::new(),
         };
         Ok(quantize::Options {
-            io,
             scheme: self.scheme.of_nodes().unwrap_or_default(),
             nodes: self.selection.nodes(graph)?,
             integer_fallback: self.fallback == Fallback::Int8,
             integer_only,
             no_fallback: self.no_fallback,
             per_tensor,
+            ..quantize::Options::new(io)
         })
     }
 

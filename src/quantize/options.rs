@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::plan::{FloatReason, Io};
+use super::rule::LEAST_WEIGHTS;
 use super::scheme::{Decision, NodeScheme, decide_all};
 use crate::graph::{Graph, Op};
 use crate::num::DType;
@@ -24,6 +25,8 @@ pub struct Options {
     pub no_fallback: bool,
     /// Nodes whose weights get one scale, not one a channel, by position.
     pub per_tensor: HashSet<usize>,
+    /// With [`NodeScheme::Dynamic`], weights of fewer elements stay float.
+    pub least_weights: usize,
 }
 
 impl Options {
@@ -37,6 +40,7 @@ impl Options {
             integer_only: false,
             no_fallback: false,
             per_tensor: HashSet::new(),
+            least_weights: LEAST_WEIGHTS,
         }
     }
 

@@ -283,7 +283,7 @@ impl<'a> Planner<'a> {
             Rule::Untouched => Ok(()),
             Rule::Float | Rule::Dynamic => {
                 let weights = match rule {
-                    Rule::Dynamic => dynamic_weights(self.graph, node).unwrap_or_default(),
+                    Rule::Dynamic => dynamic_weights(self.graph, node, 0).unwrap_or_default(),
                     _ => Vec::new(),
                 };
                 for &(place, axis) in &weights {

@@ -159,10 +159,11 @@ pub(super) fn operands(node: &Node, rule: Rule) -> Vec<usize> {
 pub(super) const LEAST_WEIGHTS: usize = 1024;
 
 /// Constants of a node that become int8 for a hybrid kernel: places among its inputs, and the dimension along which they
-/// can have a scale for each channel. Else why it stays float.
+/// can have a scale for each channel. Else why it stays float: for one thing, because it has fewer weights than `least`.
 pub(super) fn dynamic_weights(
     graph: &Graph,
     node: &Node,
+    least: usize,
 ) -> Result<Vec<(usize, Option<usize>)>, FloatReason> {
     let weights: Vec<(usize, Option<usize>)> = match &node.op {
         Op::Conv2d(_) | Op::FullyConnected { .. } => vec![(1, Some(0))],
@@ -182,7 +183,7 @@ pub(super) fn dynamic_weights(
         let id = constant.ok_or(FloatReason::ComputedWeights)?;
         most = most.max(graph.elements(id));
     }
-    if most < LEAST_WEIGHTS {
+    if most < least {
         return Err(FloatReason::SmallWeights);
     }
     Ok(weights)

@@ -74,7 +74,7 @@ impl Decision {
 }
 
 /// Decides for one node what becomes of it if `wish` is to be granted.
-fn decide(graph: &Graph, node: &Node, wish: NodeScheme, integer_fallback: bool) -> Decision {
+fn decide(graph: &Graph, node: &Node, wish: NodeScheme, options: &Options) -> Decision {
     let of = |rule: Rule, scheme: NodeScheme| Decision {
         rule,
         scheme: Some(scheme),
@@ -87,13 +87,15 @@ fn decide(graph: &Graph, node: &Node, wish: NodeScheme, integer_fallback: bool) 
             ..of(Rule::Untouched, NodeScheme::Int8)
         },
         (_, NodeScheme::Float) => Decision::float(FloatReason::Asked),
-        (_, NodeScheme::Dynamic) => match dynamic_weights(graph, node) {
+        (_, NodeScheme::Dynamic) => match dynamic_weights(graph, node, options.least_weights) {
             Ok(_) => of(Rule::Dynamic, NodeScheme::Dynamic),
             Err(reason) => Decision::float(reason),
         },
         (Rule::Float, _) => Decision::float(reason(&node.op)),
         (rule, NodeScheme::Int16x8) if is_wide(graph, node, rule) => of(rule, wish),
-        (_, NodeScheme::Int16x8) if !integer_fallback => Decision::float(FloatReason::NoWideKernel),
+        (_, NodeScheme::Int16x8) if !options.integer_fallback => {
+            Decision::float(FloatReason::NoWideKernel)
+        }
         (rule, NodeScheme::Int16x8) => Decision {
             fallback: true,
             ..of(rule, NodeScheme::Int8)
@@ -106,7 +108,7 @@ fn decide(graph: &Graph, node: &Node, wish: NodeScheme, integer_fallback: bool) 
 pub(super) fn decide_all(graph: &Graph, options: &Options) -> Vec<Decision> {
     let nodes = graph.nodes.iter().enumerate();
     let mut all: Vec<Decision> = nodes
-        .map(|(i, node)| decide(graph, node, options.scheme(i), options.integer_fallback))
+        .map(|(i, node)| decide(graph, node, options.scheme(i), options))
         .collect();
     follow(graph, options, &mut all);
     all
