@@ -274,12 +274,12 @@ impl Choices {
         // What is wrong with a file of rules is told before anything is computed.
         let recipe = self.recipe.as_deref().map(Recipe::read).transpose()?;
         let statistics = self.calibration.as_deref();
-        let statistics = statistics
-            .map(|path| statistics_of(path, &self.model))
-            .transpose()?;
         if statistics.is_some() && !self.device.is_default() {
             return Err(computes_nothing("--calibration"));
         }
+        let statistics = statistics
+            .map(|path| statistics_of(path, &self.model))
+            .transpose()?;
         let shapes = statistics.as_ref().map_or(Shapes::Unknown, Shapes::Of);
         let (float, graph) = self.load(&shapes)?;
         quantize::check_float(&graph)?;
