@@ -281,6 +281,10 @@ impl Choices {
             .map(|path| statistics_of(path, &self.model))
             .transpose()?;
         let shapes = statistics.as_ref().map_or(Shapes::Unknown, Shapes::Of);
+        let dynamic = simplify::dynamic_inputs(&model::read(&self.model)?).is_some();
+        if dynamic && matches!(shapes, Shapes::Unknown) && self.data.is_none() {
+            output::note("note: the inputs have dynamic dimensions; without --data they are 1");
+        }
         let (float, graph) = self.load(&shapes)?;
         quantize::check_float(&graph)?;
         let float = simplify::fuse(float, &graph);
@@ -322,6 +326,8 @@ impl Choices {
             }
             (None, None, false) if self.device.is_default() => Seen::nothing(&graph),
             (None, None, false) => return Err(computes_nothing("no integer activations")),
+            // Data may be there to say what dynamic dimensions are.
+            (Some(_), None, false) if dynamic && self.device.is_default() => Seen::nothing(&graph),
             (data, _, false) => {
                 let option = if data.is_some() {
                     "--data"
