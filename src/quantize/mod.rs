@@ -27,6 +27,7 @@ mod options;
 mod plan;
 mod planner;
 mod rule;
+mod runtime;
 mod scales;
 mod scheme;
 mod shared;
