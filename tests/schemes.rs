@@ -6,29 +6,10 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use assert_cmd::Command;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use support::{errors, har, quantize, zeropoint};
 
 const SAMPLES: &str = "8";
-
-fn har(file: &str) -> String {
-    let path = support::root().join("examples/har").join(file);
-    path.display().to_string()
-}
-
-fn zeropoint(arguments: &[&str]) -> assert_cmd::assert::Assert {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_zeropoint"));
-    command.args(arguments).assert()
-}
-
-fn quantize(folder: &Path, name: &str, options: &[&str]) -> PathBuf {
-    let to = folder.join(name);
-    let out = to.display().to_string();
-    let model = har("model.tflite");
-    let fixed = ["quantize", &model, "-o", &out];
-    zeropoint(&[&fixed[..], options].concat()).success();
-    to
-}
 
 #[test]
 fn litert_runs_every_scheme() {
@@ -89,7 +70,7 @@ fn integer_only_lists_what_stays_float() {
         "cpu",
     ];
     let refused = zeropoint(&[&arguments[..], &["--skip-op", "SOFTMAX"]].concat()).code(2);
-    let error = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    let error = errors(&refused);
     assert!(error.contains("SOFTMAX (operator 9): as asked"), "{error}");
     assert!(!Path::new(&to).exists());
     zeropoint(&[&arguments[..], &["--io", "float"]].concat()).code(2);
@@ -122,7 +103,7 @@ fn ranges_may_come_from_a_file() {
     );
     let other = path("file");
     let refused = zeropoint(&["quantize", &other, "--calibration", &statistics]).code(2);
-    let error = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    let error = errors(&refused);
     assert!(error.contains("another model"), "{error}");
 }
 
@@ -200,7 +181,7 @@ fn options_are_honoured_or_refused() {
         ),
     ] {
         let refused = zeropoint(&[&quantize[..], &options].concat()).code(2);
-        let error = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+        let error = errors(&refused);
         assert!(error.contains(why), "{options:?}: {error}");
     }
 }

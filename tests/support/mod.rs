@@ -19,6 +19,55 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A file of the example.
+pub fn har(file: &str) -> String {
+    let path = root().join("examples/har").join(file);
+    path.display().to_string()
+}
+
+/// Runs the real program.
+pub fn zeropoint(arguments: &[&str]) -> assert_cmd::assert::Assert {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_zeropoint"));
+    command.args(arguments).assert()
+}
+
+/// What it said on stderr.
+pub fn errors(ran: &assert_cmd::assert::Assert) -> String {
+    String::from_utf8_lossy(&ran.get_output().stderr).into_owned()
+}
+
+/// Quantizes the example into `folder`.
+pub fn quantize(folder: &Path, name: &str, options: &[&str]) -> PathBuf {
+    let to = folder.join(name);
+    let out = to.display().to_string();
+    let model = har("model.tflite");
+    let fixed = ["quantize", &model, "-o", &out];
+    zeropoint(&[&fixed[..], options].concat()).success();
+    to
+}
+
+/// Numbers from a seed, the same everywhere (splitmix64).
+pub struct Random(pub u64);
+
+impl Random {
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `n`; 0 if there is none.
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.bits() % n.max(1) as u64) as usize
+    }
+
+    /// One of a list.
+    pub fn pick<T: Clone>(&mut self, list: &[T]) -> T {
+        list[self.below(list.len())].clone()
+    }
+}
+
 /// The Python that has `ai-edge-litert`, or `None` with a loud word; an error where it is required.
 pub fn python() -> Option<PathBuf> {
     let path = std::env::var_os("ZEROPOINT_PYTHON")
