@@ -219,7 +219,7 @@ fn quantize_verify_evaluate_run_inspect() {
     assert_eq!(summary[0]["operators"]["UNIDIRECTIONAL_SEQUENCE_LSTM"], 2);
     let text = zp(&["inspect", &int8]).ok();
     assert!(text.out.contains("UNIDIRECTIONAL_SEQUENCE_LSTM"));
-    assert_eq!(folder.names(), ["out.npz", "q.tflite"]);
+    assert_eq!(folder.names(), ["out.npz", "q.plan.json", "q.tflite"]);
 }
 
 #[test]
@@ -282,7 +282,10 @@ fn the_output_is_named_after_the_model_and_never_replaces_an_input() {
     std::fs::copy(&float, &model).unwrap();
     std::fs::copy(&calib, &data).unwrap();
     cpu(&["quantize", &model, "--data", &data, "--limit", "2"]).ok();
-    assert_eq!(folder.names(), ["d.npz", "m.tflite", "m_int8.tflite"]);
+    assert_eq!(
+        folder.names(),
+        ["d.npz", "m.tflite", "m_int8.plan.json", "m_int8.tflite"]
+    );
     let before = std::fs::read(&model).unwrap();
     let nowhere = folder.path("no/such/folder/q.tflite");
     let itself = folder.path("./m.tflite");

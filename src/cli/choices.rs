@@ -4,13 +4,13 @@ use super::plan_file::PlanFile;
 use super::recipe::Recipe;
 use super::selection::Selection;
 use super::target::{DataArguments, DeviceArguments, load_for};
-use super::{Failure, progress};
+use super::{Failure, output, progress};
 use clap::{Args, ValueEnum};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use zeropoint::calibrate::StatisticsFile;
-use zeropoint::graph::{Graph, Op};
+use zeropoint::graph::{Graph, Op, TensorId};
 use zeropoint::kernel::Range;
 use zeropoint::quantize::{self, Io, NodeScheme};
 use zeropoint::{calibrate, graph, kernel, model, simplify};
@@ -63,6 +63,16 @@ pub struct Choices {
     /// An operator that cannot have its scheme is an error, and nothing is written
     #[arg(long, conflicts_with = "fallback")]
     pub no_fallback: bool,
+    /// What a convolution of scheme dynamic quantizes as one as it runs: an image, as TensorFlow's do, or where its filter
+    /// is one wide (or high) each column (or row), by a TRANSPOSE before and after it. image where the scheme is dynamic
+    /// throughout, column in mixes
+    #[arg(
+        long,
+        value_enum,
+        value_name = "image|column",
+        hide_possible_values = true
+    )]
+    pub dynamic_rows: Option<DynamicRows>,
     /// Rules for operators from a file, in place of the options above; see docs/recipes.md
     #[arg(long, value_name = "RECIPE.toml", conflicts_with_all = RECIPE_REPLACES)]
     pub recipe: Option<PathBuf>,
@@ -77,7 +87,7 @@ pub struct Choices {
 }
 
 /// What a recipe says.
-const RECIPE_REPLACES: [&str; 10] = [
+const RECIPE_REPLACES: [&str; 11] = [
     "scheme",
     "io",
     "skip_op",
@@ -88,10 +98,11 @@ const RECIPE_REPLACES: [&str; 10] = [
     "per_tensor_dense",
     "fallback",
     "no_fallback",
+    "dynamic_rows",
 ];
 
 /// What a plan says.
-const PLAN_REPLACES: [&str; 13] = [
+const PLAN_REPLACES: [&str; 14] = [
     "recipe",
     "data",
     "calibration",
@@ -105,6 +116,7 @@ const PLAN_REPLACES: [&str; 13] = [
     "per_tensor_dense",
     "fallback",
     "no_fallback",
+    "dynamic_rows",
 ];
 
 pub const SCHEMES: &str = "\
@@ -147,6 +159,16 @@ pub enum IoChoice {
     Uint8,
     /// int16
     Int16,
+}
+
+/// What is quantized with one scale as a model runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DynamicRows {
+    /// Whole images
+    Image,
+    /// Columns that do not meet in the filter
+    Column,
 }
 
 /// What becomes of operators without a kernel of 16 bits.
@@ -252,24 +274,49 @@ impl Choices {
         // What is wrong with a file of rules is told before anything is computed.
         let recipe = self.recipe.as_deref().map(Recipe::read).transpose()?;
         let statistics = self.calibration.as_deref();
-        let statistics = statistics
-            .map(|path| statistics_of(path, &self.model))
-            .transpose()?;
         if statistics.is_some() && !self.device.is_default() {
             return Err(computes_nothing("--calibration"));
         }
+        let statistics = statistics
+            .map(|path| statistics_of(path, &self.model))
+            .transpose()?;
         let shapes = statistics.as_ref().map_or(Shapes::Unknown, Shapes::Of);
+        let dynamic = simplify::dynamic_inputs(&model::read(&self.model)?).is_some();
+        if dynamic && matches!(shapes, Shapes::Unknown) && self.data.is_none() {
+            output::note("note: the inputs have dynamic dimensions; without --data they are 1");
+        }
         let (float, graph) = self.load(&shapes)?;
         quantize::check_float(&graph)?;
         let float = simplify::fuse(float, &graph);
         let graph = graph::load(&float, &graph.file)?;
-        let program = kernel::prepare(graph.clone())?;
         let options = match &recipe {
             Some(recipe) => recipe.options(&graph)?,
             None => self.options(&graph)?,
         };
         quantize::check_options(&graph, &options)?;
-        let seen = match (&self.data, statistics, options.need_ranges(&graph)) {
+        let separable = simplify::separable(&graph, &options.dynamic(&graph));
+        let rows = recipe
+            .as_ref()
+            .map_or(self.dynamic_rows, Recipe::dynamic_rows);
+        let needs_ranges = options.need_ranges(&graph);
+        let columns = match rows {
+            Some(DynamicRows::Image) => Vec::new(),
+            None if !needs_ranges => {
+                if !separable.is_empty() {
+                    output::note(&format!(
+                        "note: {} convolutions can have a scale for each column in place of one for all, which may be more \
+                         accurate: --dynamic-rows column",
+                        separable.len()
+                    ));
+                }
+                Vec::new()
+            }
+            Some(DynamicRows::Column) | None => separable,
+        };
+        let (float, graph, split) = split(float, graph, &columns)?;
+        let options = options.moved(&split.origin);
+        let program = kernel::prepare(graph.clone())?;
+        let mut seen = match (&self.data, statistics, needs_ranges) {
             (Some(data), _, true) => self.calibrate(data, &program)?,
             (None, Some(file), true) => Seen::of(&file, &graph),
             (None, None, true) => {
@@ -279,6 +326,8 @@ impl Choices {
             }
             (None, None, false) if self.device.is_default() => Seen::nothing(&graph),
             (None, None, false) => return Err(computes_nothing("no integer activations")),
+            // Data may be there to say what dynamic dimensions are.
+            (Some(_), None, false) if dynamic && self.device.is_default() => Seen::nothing(&graph),
             (data, _, false) => {
                 let option = if data.is_some() {
                     "--data"
@@ -290,10 +339,17 @@ impl Choices {
                 )));
             }
         };
+        for &(copy, of) in &split.copies {
+            // A file knows nothing of tensors that were added just now.
+            if let (None, Some(&range)) = (seen.ranges[copy], seen.ranges.get(of)) {
+                seen.ranges[copy] = range;
+            }
+        }
         let plan = quantize::plan_with(&graph, &seen.ranges, &options)?;
         let uniform = recipe.is_none() && options.nodes.is_empty();
         Ok(Planned {
             weight_only: uniform && options.scheme == NodeScheme::Dynamic,
+            columns,
             float,
             graph,
             plan,
@@ -311,8 +367,10 @@ impl Choices {
         quantize::check_float(&graph)?;
         let float = simplify::fuse(float, &graph);
         let graph = graph::load(&float, &graph.file)?;
+        let (float, graph, _) = split(float, graph, &file.columns)?;
         Ok(Planned {
             weight_only: file.weight_only,
+            columns: file.columns,
             seen: Seen::nothing(&graph),
             float,
             graph,
@@ -344,6 +402,27 @@ impl Choices {
             device: Some(device.name()),
         })
     }
+}
+
+/// What [`simplify::columns`] added.
+struct Split {
+    origin: Vec<Option<usize>>,
+    copies: Vec<(TensorId, TensorId)>,
+}
+
+/// Gives the columns of these convolutions a scale each.
+fn split(
+    float: model::Model,
+    graph: Graph,
+    nodes: &[usize],
+) -> Result<(model::Model, Graph, Split), Failure> {
+    let simplify::Columns {
+        model,
+        origin,
+        copies,
+    } = simplify::columns(float, &graph, nodes);
+    let graph = graph::load(&model, &graph.file)?;
+    Ok((model, graph, Split { origin, copies }))
 }
 
 fn computes_nothing(option: &str) -> Failure {
@@ -387,6 +466,8 @@ pub struct Planned {
     pub plan: quantize::Plan,
     /// Whether weights that no hybrid kernel takes become int8 behind DEQUANTIZE.
     pub weight_only: bool,
+    /// Convolutions whose columns have a scale each, by their position before the TRANSPOSEs were there.
+    pub columns: Vec<usize>,
     /// Where ranges come from.
     pub seen: Seen,
 }

@@ -25,6 +25,9 @@ pub struct PlanFile {
     /// Whether weights that no hybrid kernel takes become int8 behind DEQUANTIZE.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub weight_only: bool,
+    /// Convolutions whose columns have a scale each, by their position before the TRANSPOSEs were there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<usize>,
     /// What becomes of it.
     pub plan: Plan,
 }
@@ -40,6 +43,7 @@ impl PlanFile {
             model: identity(path)?,
             inputs: inputs.map(|&id| graph.tensors[id].shape.clone()).collect(),
             weight_only: planned.weight_only,
+            columns: planned.columns.clone(),
             plan: planned.plan.clone(),
         })
     }

@@ -39,6 +39,7 @@ fn constants(arguments: &Arguments) -> Result<(), Failure> {
         ("--data", choices.data.is_some()),
         ("--calibration", choices.calibration.is_some()),
         ("--io", choices.io.is_some()),
+        ("--dynamic-rows", choices.dynamic_rows.is_some()),
         ("--recipe", choices.recipe.is_some()),
         ("--plan", choices.plan.is_some()),
         ("--per-tensor-weights", choices.per_tensor_weights),

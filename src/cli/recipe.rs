@@ -1,7 +1,7 @@
 //! Recipes: ordered rules that say what becomes of which operators. TOML; `docs/recipes.md` explains it, and
 //! `docs/recipe.schema.json` describes it for editors.
 
-use super::choices::IoChoice;
+use super::choices::{DynamicRows, IoChoice};
 use super::selection::{is, matches};
 use super::{Failure, output};
 use regex::Regex;
@@ -29,6 +29,9 @@ struct Text {
     /// Scales of weights where no rule says so.
     #[serde(default)]
     weights: Weights,
+    /// What convolutions of scheme dynamic quantize with one scale.
+    #[serde(rename = "dynamic-rows")]
+    dynamic_rows: Option<DynamicRows>,
     /// Later ones win.
     #[serde(default)]
     rule: Vec<Rule>,
@@ -132,6 +135,11 @@ impl Recipe {
             text,
             names,
         })
+    }
+
+    /// What convolutions of scheme dynamic quantize with one scale, if it says so.
+    pub fn dynamic_rows(&self) -> Option<DynamicRows> {
+        self.text.dynamic_rows
     }
 
     /// What it says about a graph. Rules that match nothing are told on stderr.

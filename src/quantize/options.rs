@@ -49,6 +49,31 @@ impl Options {
         self.nodes.get(&node).copied().unwrap_or(self.scheme)
     }
 
+    /// Nodes whose kernels will quantize their inputs as they run, by position.
+    pub fn dynamic(&self, graph: &Graph) -> HashSet<usize> {
+        let decisions = decide_all(graph, self).into_iter().enumerate();
+        let dynamic = decisions.filter(|(_, d)| d.scheme == Some(NodeScheme::Dynamic));
+        dynamic.map(|(i, _)| i).collect()
+    }
+
+    /// The same wishes after operators were added: for each the position that it had before, if it was there.
+    #[must_use]
+    pub fn moved(&self, origin: &[Option<usize>]) -> Options {
+        let places = || {
+            origin
+                .iter()
+                .enumerate()
+                .filter_map(|(to, from)| Some((to, (*from)?)))
+        };
+        let nodes = places().filter_map(|(to, from)| Some((to, *self.nodes.get(&from)?)));
+        let per_tensor = places().filter(|(_, from)| self.per_tensor.contains(from));
+        Options {
+            nodes: nodes.collect(),
+            per_tensor: per_tensor.map(|(to, _)| to).collect(),
+            ..self.clone()
+        }
+    }
+
     /// Whether ranges are needed to carry them out on this graph.
     pub fn need_ranges(&self, graph: &Graph) -> bool {
         let integer = |d: &Decision| d.integer().is_some();

@@ -149,7 +149,11 @@ fn follow(graph: &Graph, options: &Options, all: &mut [Decision]) {
             let after = after.flat_map(|&id| readers[id].iter().copied());
             for neighbour in before.chain(after) {
                 if !neutral[neighbour] {
-                    around.insert(all[neighbour].scheme);
+                    // What is quantized as the model runs comes and goes as floats.
+                    around.insert(match all[neighbour].scheme {
+                        Some(NodeScheme::Dynamic) => Some(NodeScheme::Float),
+                        other => other,
+                    });
                 } else if !seen[neighbour] {
                     seen[neighbour] = true;
                     stack.push(neighbour);

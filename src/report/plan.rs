@@ -77,10 +77,14 @@ pub fn plan(p: &PlanReport) -> String {
     let all: u64 = kinds.iter().map(|(_, _, operations)| operations).sum();
     let kinds: Vec<String> = kinds
         .iter()
-        .map(|(kind, n, operations)| {
+        .enumerate()
+        .map(|(i, (kind, n, operations))| {
             let share = 100.0 * *operations as f64 / all.max(1) as f64;
-            let operators = if *n == 1 { "operator" } else { "operators" };
-            format!("{n} {operators} {kind} ({share:.1} % of the operations)")
+            match (i, n) {
+                (0, 1) => format!("1 operator {kind} ({share:.1} % of the operations)"),
+                (0, n) => format!("{n} operators {kind} ({share:.1} % of the operations)"),
+                (_, n) => format!("{n} {kind} ({share:.1} %)"),
+            }
         })
         .collect();
     let bytes = |k: usize| p.operators.iter().map(|o| o.constant_bytes[k]).sum::<u64>();

@@ -1,6 +1,7 @@
 //! Takes out of a model what need not be computed for every sample: operators on constants (the arithmetic of shapes,
 //! float16 weights behind DEQUANTIZE, sparse weights behind DENSIFY), branches that are not taken and operators that
-//! nobody reads. ADD_N becomes ADDs. [`fuse`] joins activations with the operators before them.
+//! nobody reads. ADD_N becomes ADDs. [`fuse`] joins activations with the operators before them, [`columns`] gives
+//! convolutions along one axis a scale for each column.
 //!
 //! Dynamic dimensions become fixed ones: 1, or what the data has ([`load_for`]), and the shapes of all tensors follow
 //! from the inputs.
@@ -8,10 +9,12 @@
 //! The result is a model as the converter could have written it; tensors keep their numbers.
 
 mod branch;
+mod columns;
 mod fold;
 mod fuse;
 mod lower;
 
+pub use columns::{Columns, columns, separable};
 pub use fuse::fuse;
 
 use crate::graph::{self, Error, Graph, TensorId};
