@@ -88,6 +88,8 @@ fn litert_runs_every_scheme() {
         zeropoint(&[&run[..], &options].concat()).success();
         jobs.push(serde_json::json!({
             "model": model, "data": eval, "limit": 8, "out": theirs, "ours": ours, "tolerance": tolerance,
+            // Its LSTMs are float, and 16 bits tell floats apart that are equal within the tolerance.
+            "steps": if *name == "wide-float" { 8 } else { 0 },
         }));
     }
     support::judge_by_litert(&python, &jobs, 8);

@@ -217,6 +217,7 @@ pub fn judge_by_litert(python: &Path, jobs: &[serde_json::Value], least: usize) 
         let read = |key: &str| read_npz(Path::new(job[key].as_str().unwrap()));
         let (ours, theirs) = (read("ours"), read("out"));
         let tolerance = job["tolerance"].as_f64().unwrap_or(1e-4) as f32;
+        let steps = job["steps"].as_f64().unwrap_or(0.0) as f32;
         let mut compared = 0;
         for (name, got) in &ours {
             let Some(want) = theirs.get(name) else {
@@ -233,7 +234,14 @@ pub fn judge_by_litert(python: &Path, jobs: &[serde_json::Value], least: usize) 
                     let bound = tolerance * (ends.1 - ends.0);
                     assert!(worst <= bound, "{what}: {worst} beyond {bound}");
                 }
-                (a, b) => assert!(a.bytes() == b.bytes(), "{what} differs"),
+                (a, b) if steps == 0.0 => assert!(a.bytes() == b.bytes(), "{what} differs"),
+                (a, b) => {
+                    assert_eq!(a.dtype(), b.dtype(), "{what}");
+                    let (a, b) = (a.to_f32(|q| q as f32), b.to_f32(|q| q as f32));
+                    let differences = a.iter().zip(&b).map(|(a, b)| (a - b).abs());
+                    let worst = differences.fold(0.0, f32::max);
+                    assert!(worst <= steps, "{what}: off by {worst}");
+                }
             }
             compared += 1;
         }
