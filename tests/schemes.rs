@@ -201,6 +201,7 @@ fn a_plan_is_shown_before_it_is_carried_out() {
 #[test]
 fn options_are_honoured_or_refused() {
     let (model, calib) = (har("model.tflite"), har("calib.npz"));
+    let classes = har("classes.txt");
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("q.tflite").display().to_string();
     let quantize = ["quantize", &model, "-o", &out];
@@ -264,7 +265,7 @@ fn options_are_honoured_or_refused() {
             vec!["--plan", &calib, "--device", "cpu"],
             "leave out the options of devices",
         ),
-        (vec!["--plan", &calib], "not a plan"),
+        (vec!["--plan", &classes], "not a plan"),
     ] {
         let refused = zeropoint(&[&quantize[..], &options].concat()).code(2);
         let error = errors(&refused);
