@@ -208,6 +208,14 @@ fn options_are_honoured_or_refused() {
     for (options, why) in [
         (vec![], "--data or --calibration"),
         (
+            vec!["--scheme", "float16", "--fallback", "float"],
+            "leave out --fallback",
+        ),
+        (
+            vec!["--scheme", "dynamic", "--fallback", "float"],
+            "--fallback is for operators",
+        ),
+        (
             vec!["--scheme", "float16", "--data", &calib],
             "leave out --data",
         ),

@@ -22,6 +22,7 @@
 mod added;
 mod apply;
 mod error;
+mod fit;
 mod forms;
 mod options;
 mod plan;

@@ -170,10 +170,16 @@ fn a_mangled_plan_is_refused() {
         ("/plan/tensors/0/like", json!(99_999)),
         ("/plan/tensors/0/tensor", json!(u64::MAX)),
         ("/plan/intermediates/0/first", json!(99_999)),
+        ("/plan/intermediates/0/first", json!(u64::MAX)),
+        ("/plan/operators/0/version", json!(59)),
+        ("/plan/operators/0/name", json!("ADD")),
+        ("/plan/activations/1/scale", json!(1e-45)),
         ("/plan/intermediates/0/node", json!(0)),
         ("/plan/operators", json!([])),
         ("/plan/io", json!("int4")),
         ("/inputs/0", json!([-1, 128, 6, 1])),
+        ("/inputs/0", json!([128, 6, 1])),
+        ("/inputs", json!([])),
     ] {
         let mut changed = plan.clone();
         *changed.pointer_mut(at).unwrap() = value.clone();
