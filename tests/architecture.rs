@@ -225,6 +225,8 @@ fn the_support_table_is_sorted_and_the_readme_has_it() {
         assert_eq!(row[0], op.op);
         assert_eq!(row[1], op.float.to_string(), "float of {}", op.op);
         assert_eq!(row[2], op.int8.to_string(), "int8 of {}", op.op);
-        assert_eq!(row[3], op.limits, "limits of {}", op.op);
+        assert_eq!(row[3], op.int16().to_string(), "int16x8 of {}", op.op);
+        assert_eq!(row[4], op.dynamic().to_string(), "dynamic of {}", op.op);
+        assert_eq!(row[5], op.limits, "limits of {}", op.op);
     }
 }

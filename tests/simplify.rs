@@ -1,4 +1,4 @@
-//! Dynamic dimensions of a model's inputs. What is folded and how branches are taken, `tests/ops` judges by LiteRT.
+//! Dynamic dimensions of a model's inputs, and columns as images. What is folded and how branches are taken, `tests/ops` judges by LiteRT.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -109,4 +109,61 @@ fn control_flow_is_refused_by_name() {
         let expected = format!("operator 1 of subgraph 0 is {name},");
         assert!(error.contains(&expected), "{error}");
     }
+}
+
+/// With columns as images a convolution along time computes the same floats, and of several in a row only the first and
+/// the last have a TRANSPOSE.
+#[test]
+fn columns_become_images() {
+    use zeropoint::cpu::Cpu;
+    use zeropoint::graph::{self, Graph, Move, Op};
+    use zeropoint::kernel::{self, Device, Feed, Keep, SessionConfig, Statistics};
+    use zeropoint::num::Values;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/har/model.tflite");
+    let model = zeropoint::model::read(std::path::Path::new(path)).unwrap();
+    let (model, graph) = simplify::load(model, path).unwrap();
+    let all = (0..graph.nodes.len()).collect();
+    let nodes = simplify::separable(&graph, &all);
+    assert!(nodes.len() > 2, "{nodes:?}");
+    let x: Vec<f32> = (0..3 * graph.elements(graph.inputs[0]))
+        .map(|i| ((i * 7919 % 1009) as f32 / 500.0 - 1.0) * (1 + i % 5) as f32)
+        .collect();
+    let outputs = |graph: Graph| -> Vec<f32> {
+        let program = kernel::prepare(graph).unwrap();
+        let config = SessionConfig {
+            batch: None,
+            keep: Keep::Outputs,
+            statistics: Statistics::Nothing,
+            profile: false,
+            feeds: vec![Feed::Direct],
+        };
+        let cpu = Cpu::new();
+        let mut session = cpu.session(&program, &config).unwrap();
+        session.run(3, &[Values::F32(x.clone())]).unwrap();
+        match session.read(program.graph.outputs[0]).unwrap() {
+            Values::F32(y) => y,
+            other => panic!("{}", other.dtype()),
+        }
+    };
+    let want = outputs(graph.clone());
+    // All in a row, then each by itself.
+    let alone = nodes.iter().map(|&i| vec![i]);
+    for chosen in [nodes.clone()].into_iter().chain(alone) {
+        let split = simplify::columns(model.clone(), &graph, &chosen);
+        let turned = graph::load(&split.model, path).unwrap();
+        let transposes = turned.nodes.iter();
+        let transposes = transposes.filter(|n| matches!(n.op, Op::Move(Move::Transpose)));
+        assert_eq!(transposes.count(), 2, "{chosen:?}");
+        assert_eq!(turned.nodes.len(), split.origin.len());
+        for (node, origin) in turned.nodes.iter().zip(&split.origin) {
+            assert!(origin.is_none_or(|i| graph.nodes[i].op.name() == node.op.name()));
+        }
+        for &(copy, of) in &split.copies {
+            assert_eq!(turned.elements(copy), graph.elements(of));
+        }
+        let got = outputs(turned);
+        let far = got.iter().zip(&want).map(|(a, b)| (a - b).abs());
+        assert!(far.fold(0.0, f32::max) < 1e-5, "{chosen:?}");
+    }
+    assert!(simplify::separable(&graph, &[usize::MAX].into()).is_empty());
 }

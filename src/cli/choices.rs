@@ -56,15 +56,14 @@ pub struct Choices {
     /// The same for FULLY_CONNECTED alone, for targets that refuse it with a scale a channel
     #[arg(long)]
     pub per_tensor_dense: bool,
-    /// What becomes of operators that have no kernel with 16-bit activations where the scheme is int16x8
+    /// What becomes of operators that have no kernel with 16-bit activations where the scheme is int16x8; int8 if not given
     #[arg(
         long,
         value_enum,
         value_name = "int8|float",
-        default_value = "int8",
         hide_possible_values = true
     )]
-    pub fallback: Fallback,
+    pub fallback: Option<Fallback>,
     /// An operator that cannot have its scheme is an error, and nothing is written
     #[arg(long, conflicts_with = "fallback")]
     pub no_fallback: bool,
@@ -238,6 +237,15 @@ impl Choices {
             None if integer_only => Io::Int8,
             None => Io::Float,
         };
+        let scheme = self.scheme.of_nodes().unwrap_or_default();
+        let nodes = self.selection.nodes(graph)?;
+        let wide =
+            scheme == NodeScheme::Int16x8 || nodes.values().any(|s| *s == NodeScheme::Int16x8);
+        if self.fallback.is_some() && !wide {
+            return Err(Failure::Input(
+                "--fallback is for operators that are to be int16x8, and none is".into(),
+            ));
+        }
         let positions = 0..graph.nodes.len();
         let dense = |&i: &usize| matches!(graph.nodes[i].op, Op::FullyConnected { .. });
         let per_tensor: HashSet<usize> = match (self.per_tensor_weights, self.per_tensor_dense) {
@@ -246,9 +254,9 @@ impl Choices {
             (false, false) => HashSet::new(),
         };
         Ok(quantize::Options {
-            scheme: self.scheme.of_nodes().unwrap_or_default(),
-            nodes: self.selection.nodes(graph)?,
-            integer_fallback: self.fallback == Fallback::Int8,
+            scheme,
+            nodes,
+            integer_fallback: self.fallback != Some(Fallback::Float),
             integer_only,
             no_fallback: self.no_fallback,
             per_tensor,
@@ -398,6 +406,14 @@ impl Choices {
         quantize::check_float(&graph)?;
         let float = simplify::fuse(float, &graph);
         let graph = graph::load(&float, &graph.file)?;
+        let shapes = graph.inputs.iter().map(|&id| &graph.tensors[id].shape);
+        if !shapes.eq(&file.inputs) {
+            return Err(Failure::Input(format!(
+                "{}: its inputs are not those of {}",
+                path.display(),
+                self.model.display()
+            )));
+        }
         let (float, graph, _) = split(float, graph, &file.columns)?;
         Ok(Planned {
             weight_only: file.weight_only,

@@ -12,10 +12,24 @@ pub struct Arguments {
     json: bool,
 }
 
+/// What `--json` prints of an operator.
+#[derive(serde::Serialize)]
+struct Row {
+    #[serde(flatten)]
+    row: &'static graph::OpSupport,
+    int16x8: graph::Kernels,
+    dynamic: graph::Kernels,
+}
+
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
-        return output::print_json(&graph::SUPPORT.as_slice());
+        let rows = graph::SUPPORT.iter().map(|row| Row {
+            row,
+            int16x8: row.int16(),
+            dynamic: row.dynamic(),
+        });
+        return output::print_json(&rows.collect::<Vec<_>>());
     }
     output::print(&report::ops(&graph::SUPPORT));
     Ok(())

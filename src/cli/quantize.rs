@@ -17,7 +17,7 @@ use zeropoint::{model, quantize, simplify};
 pub struct Arguments {
     #[command(flatten)]
     choices: Choices,
-    /// Where to write the quantized model; MODEL_SCHEME.tflite if not given
+    /// Where to write the quantized model; MODEL_SCHEME.tflite if not given (MODEL_RECIPE.tflite, MODEL_planned.tflite)
     #[arg(short, long, value_name = "OUT.tflite")]
     output: Option<PathBuf>,
 }
@@ -45,6 +45,7 @@ fn constants(arguments: &Arguments) -> Result<(), Failure> {
         ("--plan", choices.plan.is_some()),
         ("--per-tensor-weights", choices.per_tensor_weights),
         ("--per-tensor-dense", choices.per_tensor_dense),
+        ("--fallback", choices.fallback.is_some()),
         ("--no-fallback", choices.no_fallback),
         ("the options of devices", !choices.device.is_default()),
         (
@@ -86,7 +87,7 @@ fn constants(arguments: &Arguments) -> Result<(), Failure> {
 impl Arguments {
     fn output_path(&self, inputs: &[&Path]) -> Result<PathBuf, Failure> {
         let model = &self.choices.model;
-        let default = || default_output(model, self.choices.scheme);
+        let default = || default_output(&self.choices);
         let to = self.output.clone().unwrap_or_else(default);
         output::check_place(&to, &[&[model.as_path()], inputs].concat())?;
         Ok(to)
@@ -177,9 +178,18 @@ struct Report<'a> {
     warnings: Vec<String>,
 }
 
-fn default_output(model: &Path, scheme: Scheme) -> PathBuf {
-    let stem = model.file_stem().unwrap_or_default().to_string_lossy();
-    model.with_file_name(format!("{stem}_{}.tflite", scheme.name().replace('-', "_")))
+fn default_output(choices: &Choices) -> PathBuf {
+    let stem = |path: &Path| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        stem.into_owned()
+    };
+    let how = match (&choices.recipe, &choices.plan) {
+        (Some(recipe), _) => stem(recipe),
+        (None, Some(_)) => "planned".into(),
+        (None, None) => choices.scheme.name().replace('-', "_"),
+    };
+    let name = format!("{}_{how}.tflite", stem(&choices.model));
+    choices.model.with_file_name(name)
 }
 
 /// What a user should know about this model although nothing is wrong with it.

@@ -86,7 +86,10 @@ struct Rule {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "an operator's number is wanted, or a list of them"
+)]
 enum OneOrMore {
     One(usize),
     More(Vec<usize>),

@@ -456,7 +456,7 @@ fn transpose_bias(options: Option<&[u8]>) -> Result<Window, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::SUPPORT;
+    use crate::graph::{Kernels, SUPPORT, has_i16};
 
     /// An operator is read exactly if the support table has it.
     #[test]
@@ -468,12 +468,19 @@ mod tests {
             let operator = Operator::default();
             // Without options it may be refused, but not as unknown.
             let known = !matches!(op(code, "", &operator), Ok(None));
+            let code_of = code;
             let code = model::OperatorCode {
                 builtin_code: code,
                 ..model::OperatorCode::default()
             };
             let name = model::operator_name(&code);
-            let listed = SUPPORT.iter().any(|row| row.op == name);
+            let row = SUPPORT.iter().find(|row| row.op == name);
+            let listed = row.is_some();
+            // What stays float may have a kernel too.
+            if let (Ok(Some(op)), Some(row)) = (self::op(code_of, "", &operator), row) {
+                let wide = row.int16() != Kernels::None;
+                assert_eq!(has_i16(&op) || name == "PRELU", wide, "{name}");
+            }
             // Another operator has its place before a graph is made of the model.
             let lowered = builtin == B::AddN;
             assert_eq!(known || lowered, listed, "{name} ({builtin:?})");

@@ -35,6 +35,96 @@ impl std::fmt::Display for Kernels {
     }
 }
 
+/// Operators with kernels for int16 activations and int8 weights: those of [`has_i16`](super::has_i16), and PRELU, whose
+/// slopes have to be int8.
+const INT16: [&str; 57] = [
+    "ABS",
+    "ADD",
+    "AVERAGE_POOL_2D",
+    "BATCH_MATMUL",
+    "BATCH_TO_SPACE_ND",
+    "BROADCAST_TO",
+    "CONCATENATION",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "DEQUANTIZE",
+    "EQUAL",
+    "EXP",
+    "EXPAND_DIMS",
+    "FULLY_CONNECTED",
+    "GATHER",
+    "GATHER_ND",
+    "GELU",
+    "LEAKY_RELU",
+    "LOG",
+    "LOGISTIC",
+    "MAXIMUM",
+    "MAX_POOL_2D",
+    "MEAN",
+    "MINIMUM",
+    "MIRROR_PAD",
+    "MUL",
+    "NOT_EQUAL",
+    "PACK",
+    "PAD",
+    "PADV2",
+    "PRELU",
+    "QUANTIZE",
+    "REDUCE_MAX",
+    "REDUCE_MIN",
+    "RELU",
+    "RELU6",
+    "RESHAPE",
+    "RESIZE_BILINEAR",
+    "RESIZE_NEAREST_NEIGHBOR",
+    "REVERSE_V2",
+    "RSQRT",
+    "SELECT",
+    "SELECT_V2",
+    "SLICE",
+    "SOFTMAX",
+    "SPACE_TO_BATCH_ND",
+    "SPLIT",
+    "SPLIT_V",
+    "SQRT",
+    "SQUEEZE",
+    "STRIDED_SLICE",
+    "SUB",
+    "TANH",
+    "TILE",
+    "TRANSPOSE",
+    "TRANSPOSE_CONV",
+    "UNPACK",
+];
+
+/// Operators with kernels for float activations and int8 weights.
+const DYNAMIC: [&str; 4] = [
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM",
+];
+
+impl OpSupport {
+    /// Kernels for int16 activations, with int8 weights.
+    pub fn int16(&self) -> Kernels {
+        listed(&INT16, self.op)
+    }
+
+    /// Kernels for float activations that are quantized as they run, with int8 weights.
+    pub fn dynamic(&self) -> Kernels {
+        listed(&DYNAMIC, self.op)
+    }
+}
+
+fn listed(all: &[&str], op: &str) -> Kernels {
+    if all.contains(&op) {
+        Kernels::CpuAndGpu
+    } else {
+        Kernels::None
+    }
+}
+
 /// Kernels for float and int8.
 const fn both(op: &'static str, limits: &'static str) -> OpSupport {
     OpSupport {

@@ -2,6 +2,7 @@
 //! names a tensor (signatures, metadata) stays right.
 
 use super::Error;
+use super::fit;
 use super::plan::{ConstantPlan, ConversionOperator, Intermediates, Io, Place, Plan, Role};
 use super::scheme::NodeScheme;
 use crate::graph::{Graph, TensorId};
@@ -20,8 +21,9 @@ const MIN_RUNTIME_VERSION: &str = "min_runtime_version";
 /// Subgraphs other than the first stay as they are.
 ///
 /// # Errors
-/// If the three do not belong together.
+/// If the three do not belong together, or the plan has parameters that mean nothing.
 pub fn apply(model: &Model, graph: &Graph, plan: &Plan) -> Result<Model, Error> {
+    fit::check(graph, plan)?;
     let mut result = model.clone();
     let mut subgraphs = result.subgraphs.take().unwrap_or_default();
     let mut buffers = Buffers::new(&mut result, &subgraphs);

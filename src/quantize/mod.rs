@@ -22,11 +22,13 @@
 mod added;
 mod apply;
 mod error;
+mod fit;
 mod forms;
 mod options;
 mod plan;
 mod planner;
 mod rule;
+mod runtime;
 mod scales;
 mod scheme;
 mod shared;

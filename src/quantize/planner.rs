@@ -9,29 +9,18 @@ use super::added::{intermediates, is_float};
 use super::forms::Forms;
 use super::options::{Options, check_decisions, check_float};
 use super::plan::{
-    ActivationPlan, ConstantPlan, FloatReason, Io, Moved, OperatorPlan, Place, Plan, Role, Surface,
-    Use, Why,
+    ActivationPlan, AddedTensor, ConstantPlan, FloatReason, Io, Moved, OperatorPlan, Place, Plan,
+    Role, Surface, Use, Why,
 };
 use super::rule::{Rule, dynamic_weights, operands, rule, version, wide_output};
+use super::runtime::oldest;
 use super::scales::{least_input_scale, least_scale, not_negative, widened};
-use super::scheme::{Decision, NodeScheme, decide_all};
+use super::scheme::{Decision, decide_all};
 use super::shared::shared;
 use crate::graph::{Graph, Node, Op, TensorId, Unary};
 use crate::num::affine::{activation_16bit, constant_8bit};
 use crate::num::{Affine, DType, Histogram, Range, Values};
 use std::collections::{HashMap, HashSet};
-
-/// The oldest release with the kernels of all operators, as far as their versions tell.
-fn runtime_version(operators: &[OperatorPlan]) -> &'static str {
-    let newest = operators.iter().filter_map(|o| match o.scheme? {
-        // LiteRT's list begins with its dynamic range and 16-bit kernels here.
-        NodeScheme::Dynamic => Some("2.3.0"),
-        NodeScheme::Int16x8 => Some("2.5.0"),
-        _ => None,
-    });
-    // All operators' int8 kernels are in this release; the converter names none older for them.
-    newest.max().unwrap_or("1.14.0")
-}
 
 /// Decides how to quantize `graph`; `ranges` has an entry for each of its tensors.
 ///
@@ -225,6 +214,8 @@ impl<'a> Planner<'a> {
         }
         let intermediates = intermediates(graph, &self.decisions, &self.affine, added);
         let operators = self.operators();
+        let wide = |t: &AddedTensor| t.dtype == DType::I16;
+        let wide = self.forms.tensors.iter().any(wide) || self.options.io == Io::Int16;
         Ok(Plan {
             io: self.options.io,
             surface: self.surface()?,
@@ -234,7 +225,7 @@ impl<'a> Planner<'a> {
             tensors: self.forms.tensors,
             moved: self.moved,
             intermediates,
-            min_runtime_version: runtime_version(&operators).into(),
+            min_runtime_version: oldest(&operators, wide),
             operators,
         })
     }

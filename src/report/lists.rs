@@ -30,12 +30,14 @@ pub fn devices(cpu: &str, adapters: &Value) -> String {
 
 /// The support table.
 pub fn ops(rows: &[OpSupport]) -> String {
-    let mut table = Table::new(&["operator", "float", "int8", "limits"]);
+    let mut table = Table::new(&["operator", "float", "int8", "int16x8", "dynamic", "limits"]);
     for row in rows {
         table.row(vec![
             row.op.into(),
             row.float.to_string(),
             row.int8.to_string(),
+            row.int16().to_string(),
+            row.dynamic().to_string(),
             row.limits.into(),
         ]);
     }

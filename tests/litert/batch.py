@@ -3,8 +3,9 @@
     batch.py LIST.json
 
 LIST.json is a list of {model, data, out}, perhaps with a limit of samples, or the scale and offset that make float inputs
-of raw integers. DATA.npz holds input_0, input_1, ... with the sample first; OUT.npz gets
-tensor_K for every tensor K that the interpreter can show, raw, with the sample first. State is reset before every sample.
+of raw integers. DATA.npz holds input_0, input_1, ... with the sample first; floats for an integer input are quantized with
+its parameters, as zeropoint does. OUT.npz gets tensor_K for every tensor K that the interpreter can show, raw, with the
+sample first. State is reset before every sample.
 A model that cannot be run is reported as {"model": why} in LIST.json.failed; the others run all the same.
 """
 import json
@@ -13,6 +14,18 @@ import sys
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+
+def fed(detail, value):
+    """A sample as an input takes it: q = round(x / scale) + zero point, half away from zero, in float32."""
+    dtype = np.dtype(detail["dtype"])
+    if value.dtype.kind == "f" and dtype.kind in "iu" and detail["quantization"][0]:
+        scale, zero_point = detail["quantization"]
+        steps = value.astype(np.float32) / np.float32(scale)
+        ends = np.iinfo(dtype)
+        whole = np.sign(steps) * np.floor(np.abs(steps).astype(np.float64) + 0.5)
+        value = np.clip(whole + zero_point, ends.min, ends.max).astype(dtype)
+    return value.reshape(detail["shape"])
 
 
 def run(job):
@@ -31,7 +44,7 @@ def run(job):
     for sample in zip(*arrays):
         interpreter.reset_all_variables()
         for detail, value in zip(inputs, sample):
-            interpreter.set_tensor(detail["index"], value.reshape(detail["shape"]))
+            interpreter.set_tensor(detail["index"], fed(detail, value))
         interpreter.invoke()
         for k in list(results):
             try:

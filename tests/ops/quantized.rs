@@ -86,6 +86,12 @@ fn quantized(
     if quantize::check_float(&graph).is_err() {
         return Ok(None);
     }
+    let options = options(way, &graph, name);
+    // Columns of convolutions along one axis have scales of their own.
+    let nodes = simplify::separable(&graph, &options.dynamic(&graph));
+    let split = simplify::columns(float, &graph, &nodes);
+    let (float, options) = (split.model, options.moved(&split.origin));
+    let graph = graph::load(&float, name).map_err(|e| e.to_string())?;
     let Ok(program) = kernel::prepare(graph.clone()) else {
         return Ok(None);
     };
@@ -105,7 +111,6 @@ fn quantized(
         }
         session.ranges().map_err(|e| e.to_string())?
     };
-    let options = options(way, &graph, name);
     let plan = quantize::plan_with(&graph, &ranges, &options).map_err(|e| e.to_string())?;
     let model = quantize::apply(&float, &graph, &plan).map_err(|e| e.to_string())?;
     Ok(Some((model, graph, inputs)))

@@ -19,6 +19,55 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A file of the example.
+pub fn har(file: &str) -> String {
+    let path = root().join("examples/har").join(file);
+    path.display().to_string()
+}
+
+/// Runs the real program.
+pub fn zeropoint(arguments: &[&str]) -> assert_cmd::assert::Assert {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_zeropoint"));
+    command.args(arguments).assert()
+}
+
+/// What it said on stderr.
+pub fn errors(ran: &assert_cmd::assert::Assert) -> String {
+    String::from_utf8_lossy(&ran.get_output().stderr).into_owned()
+}
+
+/// Quantizes the example into `folder`.
+pub fn quantize(folder: &Path, name: &str, options: &[&str]) -> PathBuf {
+    let to = folder.join(name);
+    let out = to.display().to_string();
+    let model = har("model.tflite");
+    let fixed = ["quantize", &model, "-o", &out];
+    zeropoint(&[&fixed[..], options].concat()).success();
+    to
+}
+
+/// Numbers from a seed, the same everywhere (splitmix64).
+pub struct Random(pub u64);
+
+impl Random {
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `n`; 0 if there is none.
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.bits() % n.max(1) as u64) as usize
+    }
+
+    /// One of a list.
+    pub fn pick<T: Clone>(&mut self, list: &[T]) -> T {
+        list[self.below(list.len())].clone()
+    }
+}
+
 /// The Python that has `ai-edge-litert`, or `None` with a loud word; an error where it is required.
 pub fn python() -> Option<PathBuf> {
     let path = std::env::var_os("ZEROPOINT_PYTHON")
@@ -147,8 +196,9 @@ pub fn read_npz(path: &Path) -> BTreeMap<String, Array> {
 }
 
 /// Runs models in LiteRT's reference kernels and compares with what zeropoint made of them: integers must be equal, floats
-/// within 10⁻⁴ of their range, in at least so many tensors of each. A job is an entry of `tests/litert/batch.py`'s list,
-/// with our arrays at `ours`.
+/// within 10⁻⁴ of their range, in at least so many tensors of each. A job is an entry of `tests/litert/batch.py`'s list, with
+/// our arrays at `ours`; it may have a `tolerance` of its own for floats, and `steps` by which integers of
+/// such floats may differ, or by as much of their range.
 pub fn judge_by_litert(python: &Path, jobs: &[serde_json::Value], least: usize) {
     let folder = tempfile::tempdir().unwrap();
     let list = folder.path().join("list.json");
@@ -166,6 +216,8 @@ pub fn judge_by_litert(python: &Path, jobs: &[serde_json::Value], least: usize) 
     for job in jobs {
         let read = |key: &str| read_npz(Path::new(job[key].as_str().unwrap()));
         let (ours, theirs) = (read("ours"), read("out"));
+        let tolerance = job["tolerance"].as_f64().unwrap_or(1e-4) as f32;
+        let steps = job["steps"].as_f64().unwrap_or(0.0) as f32;
         let mut compared = 0;
         for (name, got) in &ours {
             let Some(want) = theirs.get(name) else {
@@ -179,9 +231,21 @@ pub fn judge_by_litert(python: &Path, jobs: &[serde_json::Value], least: usize) 
                         .fold((0f32, 0f32), |(l, h), &x| (l.min(x), h.max(x)));
                     let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
                     let worst = differences.fold(0.0, f32::max);
-                    assert!(worst <= 1e-4 * (ends.1 - ends.0), "{what}: {worst}");
+                    let bound = tolerance * (ends.1 - ends.0);
+                    assert!(worst <= bound, "{what}: {worst} beyond {bound}");
                 }
-                (a, b) => assert!(a.bytes() == b.bytes(), "{what} differs"),
+                (a, b) if steps == 0.0 => assert!(a.bytes() == b.bytes(), "{what} differs"),
+                (a, b) => {
+                    assert_eq!(a.dtype(), b.dtype(), "{what}");
+                    let (a, b) = (a.to_f32(|q| q as f32), b.to_f32(|q| q as f32));
+                    let differences = a.iter().zip(&b).map(|(a, b)| (a - b).abs());
+                    let worst = differences.fold(0.0, f32::max);
+                    let ends = b
+                        .iter()
+                        .fold((0f32, 0f32), |(l, h), &x| (l.min(x), h.max(x)));
+                    let bound = steps.max(tolerance * (ends.1 - ends.0));
+                    assert!(worst <= bound, "{what}: {worst} beyond {bound}");
+                }
             }
             compared += 1;
         }
