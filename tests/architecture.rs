@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use zeropoint::graph::SUPPORT;
 
 /// Each room of the library with the rooms it may import.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("num", &[]),
     ("model", &[]),
     ("data", &["num"]),
@@ -22,7 +22,8 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("stream", &["data", "graph", "kernel", "num"]),
     ("calibrate", &["data", "graph", "kernel", "num", "stream"]),
     ("simplify", &["cpu", "graph", "kernel", "model", "num"]),
-    ("quantize", &["graph", "model", "num"]),
+    ("ranges", &["num"]),
+    ("quantize", &["graph", "model", "num", "ranges"]),
     // Result structs, and of the graph only the rows of the support table.
     (
         "report",

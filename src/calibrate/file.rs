@@ -174,6 +174,15 @@ impl StatisticsFile {
         ranges
     }
 
+    /// The histogram of every tensor of a graph with so many.
+    pub fn histograms(&self, tensors: usize) -> Vec<Option<Histogram>> {
+        let mut histograms = vec![None; tensors];
+        for t in self.tensors.iter().filter(|t| t.tensor < tensors) {
+            histograms[t.tensor].clone_from(&t.histogram);
+        }
+        histograms
+    }
+
     /// The shape of one sample of a tensor; empty if there is none.
     pub fn shape(&self, tensor: usize) -> Vec<usize> {
         let found = self.tensors.iter().find(|t| t.tensor == tensor);

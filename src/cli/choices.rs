@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use zeropoint::calibrate::StatisticsFile;
 use zeropoint::graph::{Graph, Op, TensorId};
-use zeropoint::kernel::Range;
+use zeropoint::kernel::{Range, Statistics};
+use zeropoint::num::Histogram;
 use zeropoint::quantize::{self, Io, NodeScheme};
+use zeropoint::ranges::Choice;
 use zeropoint::{calibrate, graph, kernel, model, simplify};
 
 /// What is to become of which model, by which ranges.
@@ -45,6 +47,9 @@ pub struct Choices {
     pub io: Option<IoChoice>,
     #[command(flatten)]
     pub selection: Selection,
+    /// How much of what was seen of inputs and outputs of operators is kept, see below; minmax if not given
+    #[arg(long, value_name = "NAME[:PARAMS]")]
+    pub method: Option<Choice>,
     /// Give the weights of every operator one scale, not one a channel
     #[arg(long)]
     pub per_tensor_weights: bool,
@@ -86,7 +91,8 @@ pub struct Choices {
 }
 
 /// What a recipe says.
-const RECIPE_REPLACES: [&str; 11] = [
+const RECIPE_REPLACES: [&str; 12] = [
+    "method",
     "scheme",
     "io",
     "skip_op",
@@ -101,7 +107,8 @@ const RECIPE_REPLACES: [&str; 11] = [
 ];
 
 /// What a plan says.
-const PLAN_REPLACES: [&str; 14] = [
+const PLAN_REPLACES: [&str; 15] = [
+    "method",
     "recipe",
     "data",
     "calibration",
@@ -127,6 +134,13 @@ Schemes:
   float16      weights as float16, computed in float32; needs no data
   weight-only  weights as int8, computed in float32; needs no data
 Mixes: --skip-op CONV_2D --skip-scheme int16x8 gives single operators another scheme; a recipe does so by rules.
+Methods, from ranges and histograms of all values:
+  minmax                 the smallest and the largest value
+  percentile:LOW,HIGH    without LOW percent of the values below and 100 - HIGH above; 0.01,99.99 if not given
+  mse                    the least squared error of clipping and rounding
+  entropy                the least Kullback-Leibler divergence, as ONNX Runtime and TensorRT
+  histogram-percentile:LOW,HIGH, histogram-mse-bruteforce, histogram-mse-max-frequency, histogram-mse-symmetric
+                         as TensorFlow's StableHLO quantizer
 Beside the model, OUT.plan.json says what was decided; --plan carries it out again, byte for byte and without data.";
 
 /// What becomes of a model.
@@ -246,6 +260,7 @@ impl Choices {
             integer_only,
             no_fallback: self.no_fallback,
             per_tensor,
+            method: self.method.clone().unwrap_or_default(),
             ..quantize::Options::new(io)
         })
     }
@@ -324,8 +339,21 @@ impl Choices {
         let (float, graph, split) = split(float, graph, &columns)?;
         let options = options.moved(&split.origin);
         let program = kernel::prepare(graph.clone())?;
+        let method = options.needs_histograms();
+        if let (Some(method), Some(path), Some(file)) = (method, &self.calibration, &statistics) {
+            check_histograms(path, file, method)?;
+        }
+        if let (Some(method), false) = (method, needs_ranges) {
+            return Err(Failure::Input(format!(
+                "no activation becomes an integer, so the method {method} has nothing to choose: leave it out"
+            )));
+        }
+        let gather = match method {
+            Some(_) => Statistics::Histograms,
+            None => Statistics::Ranges,
+        };
         let mut seen = match (&self.data, statistics, needs_ranges) {
-            (Some(data), _, true) => self.calibrate(data, &program)?,
+            (Some(data), _, true) => self.calibrate(data, &program, gather)?,
             (None, Some(file), true) => Seen::of(&file, &graph),
             (None, None, true) => {
                 return Err(Failure::Input(
@@ -351,9 +379,12 @@ impl Choices {
             // A file knows nothing of tensors that were added just now.
             if let (None, Some(&range)) = (seen.ranges[copy], seen.ranges.get(of)) {
                 seen.ranges[copy] = range;
+                if let Some(histogram) = seen.histograms.get(of).cloned() {
+                    seen.histograms[copy] = histogram;
+                }
             }
         }
-        let plan = quantize::plan_with(&graph, &seen.ranges, &options)?;
+        let plan = quantize::plan_by(&graph, &seen.ranges, &seen.histograms, &options)?;
         let uniform = recipe.is_none() && options.nodes.is_empty();
         Ok(Planned {
             weight_only: uniform && options.scheme == NodeScheme::Dynamic,
@@ -394,25 +425,30 @@ impl Choices {
         })
     }
 
-    fn calibrate(&self, data: &DataArguments, program: &kernel::Program) -> Result<Seen, Failure> {
+    fn calibrate(
+        &self,
+        data: &DataArguments,
+        program: &kernel::Program,
+        statistics: Statistics,
+    ) -> Result<Seen, Failure> {
         let (mut set, feeds) = data.open(&program.graph)?;
         let device = self.device.open()?;
         let bar = progress::bar("calibrate", set.len());
         let start = Instant::now();
-        let calibration = calibrate::min_max(
-            device.as_ref(),
-            program,
-            &mut set,
-            feeds,
-            self.device.batch,
-            |n| {
+        let options = calibrate::Options {
+            batch: self.device.batch,
+            statistics,
+            profile: false,
+        };
+        let calibration =
+            calibrate::gather(device.as_ref(), program, &mut set, feeds, options, |n| {
                 bar.set_position(n as u64);
-            },
-        )?;
+            })?;
         let seconds = start.elapsed().as_secs_f64();
         bar.finish_and_clear();
         Ok(Seen {
             ranges: calibration.ranges,
+            histograms: calibration.histograms,
             samples: calibration.samples as u64,
             seconds,
             device: Some(device.name()),
@@ -439,6 +475,18 @@ fn split(
     } = simplify::columns(float, &graph, nodes);
     let graph = graph::load(&model, &graph.file)?;
     Ok((model, graph, Split { origin, copies }))
+}
+
+/// Refuses a file of ranges alone where a method looks at more.
+fn check_histograms(path: &Path, file: &StatisticsFile, method: &Choice) -> Result<(), Failure> {
+    if file.has_histograms() {
+        return Ok(());
+    }
+    Err(Failure::Input(format!(
+        "{}: it holds ranges alone, but the method {method} needs histograms; write it by `zeropoint calibrate MODEL --data \
+         D -o FILE` without --ranges-only, give --data in its place, or choose --method minmax",
+        path.display()
+    )))
 }
 
 fn computes_nothing(option: &str) -> Failure {
@@ -503,6 +551,9 @@ impl Planned {
 #[derive(serde::Serialize)]
 pub struct Seen {
     pub ranges: Vec<Option<Range>>,
+    /// By tensor; empty where no method asks for them.
+    #[serde(skip)]
+    histograms: Vec<Option<Histogram>>,
     samples: u64,
     seconds: f64,
     /// The device that gathered them just now; none if they are from a file.
@@ -513,6 +564,7 @@ impl Seen {
     fn of(file: &StatisticsFile, graph: &Graph) -> Seen {
         Seen {
             ranges: file.ranges(graph.tensors.len()),
+            histograms: file.histograms(graph.tensors.len()),
             samples: file.samples,
             seconds: 0.0,
             device: None,
@@ -523,6 +575,7 @@ impl Seen {
     fn nothing(graph: &Graph) -> Seen {
         Seen {
             ranges: vec![None; graph.tensors.len()],
+            histograms: Vec::new(),
             samples: 0,
             seconds: 0.0,
             device: None,

@@ -38,6 +38,7 @@ fn constants(arguments: &Arguments) -> Result<(), Failure> {
     let senseless = [
         ("--data", choices.data.is_some()),
         ("--calibration", choices.calibration.is_some()),
+        ("--method", choices.method.is_some()),
         ("--io", choices.io.is_some()),
         ("--dynamic-rows", choices.dynamic_rows.is_some()),
         ("--recipe", choices.recipe.is_some()),

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use zeropoint::graph::{Graph, Node};
 use zeropoint::quantize::{self, Io, NodeScheme};
+use zeropoint::ranges::Choice;
 
 /// A recipe as it stands in its file.
 #[derive(Deserialize)]
@@ -29,6 +30,9 @@ struct Text {
     /// Scales of weights where no rule says so.
     #[serde(default)]
     weights: Weights,
+    /// How ranges are chosen where no rule says so; those of the model's inputs too.
+    #[serde(default)]
+    method: Choice,
     /// What convolutions of scheme dynamic quantize with one scale.
     #[serde(rename = "dynamic-rows")]
     dynamic_rows: Option<DynamicRows>,
@@ -61,13 +65,6 @@ enum Weights {
     PerTensor,
 }
 
-#[derive(Clone, Copy, PartialEq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Method {
-    /// The smallest and the largest value seen.
-    Minmax,
-}
-
 /// Operators that all of its conditions match, and what it says about them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,8 +79,8 @@ struct Rule {
     index: Option<OneOrMore>,
     /// What they become.
     scheme: Option<NodeScheme>,
-    /// How ranges of their activations are chosen.
-    method: Option<Method>,
+    /// How the ranges of their outputs are chosen.
+    method: Option<Choice>,
     /// Scales of their weights.
     weights: Option<Weights>,
 }
@@ -121,7 +118,7 @@ impl Recipe {
         let mut names = Vec::new();
         for (i, rule) in text.rule.iter().enumerate() {
             let place = || format!("rule {} ({})", i + 1, rule.describe());
-            if (rule.scheme, rule.weights, rule.method) == (None, None, None) {
+            if (rule.scheme, rule.weights, &rule.method) == (None, None, &None) {
                 return Err(failed(format!(
                     "{} says nothing: give scheme, weights or method",
                     place()
@@ -146,6 +143,7 @@ impl Recipe {
     pub fn options(&self, graph: &Graph) -> Result<quantize::Options, Failure> {
         let Text { fallback, .. } = self.text;
         let mut nodes = HashMap::new();
+        let mut methods = HashMap::new();
         let mut single: HashSet<usize> = match self.text.weights {
             Weights::PerTensor => (0..graph.nodes.len()).collect(),
             Weights::PerChannel => HashSet::new(),
@@ -159,6 +157,9 @@ impl Recipe {
                 found = true;
                 if let Some(scheme) = rule.scheme {
                     nodes.insert(k, scheme);
+                }
+                if let Some(method) = &rule.method {
+                    methods.insert(k, method.clone());
                 }
                 match rule.weights {
                     Some(Weights::PerTensor) => drop(single.insert(k)),
@@ -182,6 +183,8 @@ impl Recipe {
             integer_fallback: fallback != Fallback::Float,
             no_fallback: fallback == Fallback::None,
             per_tensor: single,
+            method: self.text.method.clone(),
+            methods,
             ..quantize::Options::new(io)
         })
     }

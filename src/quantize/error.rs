@@ -23,6 +23,18 @@ pub enum Error {
         /// `tensor 40 'conv2d/Relu'`
         tensor: String,
     },
+    /// Nothing but a range is known of a tensor whose method looks at more.
+    #[error(
+        "{file}: {tensor} has no histogram, which the method {method} needs; gather histograms"
+    )]
+    MissingHistogram {
+        /// Model file.
+        file: String,
+        /// `tensor 40 'conv2d/Relu'`
+        tensor: String,
+        /// The method.
+        method: String,
+    },
     /// A range that no scale can be made of.
     #[error(
         "{file}: {tensor} has the range [{min}, {max}], which cannot be quantized; check the calibration data"

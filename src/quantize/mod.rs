@@ -41,6 +41,6 @@ pub use plan::{
     ActivationPlan, AddedTensor, ConstantPlan, Conversion, ConversionOperator, FloatReason,
     Intermediates, Io, Moved, OperatorPlan, Place, Plan, Role, Surface, Use, Why,
 };
-pub use planner::{plan, plan_with, plan_with_parameters};
+pub use planner::{plan, plan_by, plan_with, plan_with_parameters};
 pub use scheme::NodeScheme;
 pub use weights::{float16, weight_only};

@@ -6,6 +6,7 @@ use super::rule::LEAST_WEIGHTS;
 use super::scheme::{Decision, NodeScheme, decide_all};
 use crate::graph::{Graph, Op};
 use crate::num::DType;
+use crate::ranges::Choice;
 use std::collections::{HashMap, HashSet};
 
 /// What a caller may choose.
@@ -27,6 +28,10 @@ pub struct Options {
     pub per_tensor: HashSet<usize>,
     /// With [`NodeScheme::Dynamic`], weights of fewer elements stay float.
     pub least_weights: usize,
+    /// How ranges of inputs and of what is computed are chosen.
+    pub method: Choice,
+    /// The same for the outputs of single nodes, by position.
+    pub methods: HashMap<usize, Choice>,
 }
 
 impl Options {
@@ -41,12 +46,26 @@ impl Options {
             no_fallback: false,
             per_tensor: HashSet::new(),
             least_weights: LEAST_WEIGHTS,
+            method: Choice::default(),
+            methods: HashMap::new(),
         }
     }
 
     /// What a node is to become.
     pub fn scheme(&self, node: usize) -> NodeScheme {
         self.nodes.get(&node).copied().unwrap_or(self.scheme)
+    }
+
+    /// How the ranges of a node's outputs are chosen, of the model's inputs where there is no node.
+    pub fn method(&self, node: Option<usize>) -> &Choice {
+        let single = node.and_then(|i| self.methods.get(&i));
+        single.unwrap_or(&self.method)
+    }
+
+    /// A method that needs more than ranges, if there is one.
+    pub fn needs_histograms(&self) -> Option<&Choice> {
+        let mut all = std::iter::once(&self.method).chain(self.methods.values());
+        all.find(|method| method.needs_histogram())
     }
 
     /// Nodes whose kernels will quantize their inputs as they run, by position.
@@ -66,9 +85,12 @@ impl Options {
                 .filter_map(|(to, from)| Some((to, (*from)?)))
         };
         let nodes = places().filter_map(|(to, from)| Some((to, *self.nodes.get(&from)?)));
+        let methods =
+            places().filter_map(|(to, from)| Some((to, self.methods.get(&from)?.clone())));
         let per_tensor = places().filter(|(_, from)| self.per_tensor.contains(from));
         Options {
             nodes: nodes.collect(),
+            methods: methods.collect(),
             per_tensor: per_tensor.map(|(to, _)| to).collect(),
             ..self.clone()
         }

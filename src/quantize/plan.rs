@@ -78,7 +78,7 @@ pub struct ActivationPlan {
 }
 
 /// Where the parameters of an activation come from.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
     /// The range it took in calibration.
@@ -86,6 +86,19 @@ pub enum Why {
         /// Smallest value.
         min: f32,
         /// Largest value.
+        max: f32,
+    },
+    /// The part of its range that a method of [`ranges`](crate::ranges) kept.
+    Chosen {
+        /// The method with its parameters.
+        method: String,
+        /// Smallest value that is kept.
+        low: f32,
+        /// Largest value that is kept.
+        high: f32,
+        /// Smallest value seen.
+        min: f32,
+        /// Largest value seen.
         max: f32,
     },
     /// Its range is so small that the operator's kernel needs a larger scale.
@@ -331,6 +344,13 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Why::Range { min, max } => write!(f, "range [{min}, {max}]"),
+            Why::Chosen {
+                method,
+                low,
+                high,
+                min,
+                max,
+            } => write!(f, "{method} [{low}, {high}] of [{min}, {max}]"),
             Why::Least { min, max } => {
                 write!(
                     f,

@@ -19,7 +19,7 @@ use super::scheme::{Decision, decide_all};
 use super::shared::shared;
 use crate::graph::{Graph, Node, Op, TensorId, Unary};
 use crate::num::affine::{activation_16bit, constant_8bit};
-use crate::num::{Affine, DType, Range, Values};
+use crate::num::{Affine, DType, Histogram, Range, Values};
 use std::collections::{HashMap, HashSet};
 
 /// Decides how to quantize `graph`; `ranges` has an entry for each of its tensors.
@@ -43,7 +43,21 @@ pub fn plan_with(
     ranges: &[Option<Range>],
     options: &Options,
 ) -> Result<Plan, Error> {
-    Planner::new(graph, Known::Ranges(ranges), options).plan()
+    plan_by(graph, ranges, &[], options)
+}
+
+/// As [`plan_with`], with a histogram for each tensor besides, which methods other than `minmax` look at.
+///
+/// # Errors
+/// As [`plan_with`], and if a histogram is missing.
+pub fn plan_by(
+    graph: &Graph,
+    ranges: &[Option<Range>],
+    histograms: &[Option<Histogram>],
+    options: &Options,
+) -> Result<Plan, Error> {
+    let known = Known::Ranges(ranges, histograms);
+    Planner::new(graph, known, options).plan()
 }
 
 /// As [`plan`], with the parameters themselves, for instance those another tool chose, in place of ranges.
@@ -63,13 +77,13 @@ pub fn plan_with_parameters(
 
 #[derive(Clone, Copy)]
 enum Known<'a> {
-    Ranges(&'a [Option<Range>]),
+    Ranges(&'a [Option<Range>], &'a [Option<Histogram>]),
     Parameters(&'a [Option<Affine>]),
 }
 
 /// Whether an activation of a node is so large that no scale serves, as a mask of −3·10³⁸ is: the node stays float.
 fn beyond_any_scale(graph: &Graph, known: Known<'_>, node: &Node) -> bool {
-    let Known::Ranges(ranges) = known else {
+    let Known::Ranges(ranges, _) = known else {
         return false;
     };
     let is_wide = |r: Range| r.min <= r.max && !(r.max - r.min).is_finite();
@@ -98,6 +112,8 @@ struct Planner<'a> {
     forms: Forms<'a>,
     /// Parameters that a tensor takes over from the one it is joined into, and which that is.
     shared: Vec<Option<TensorId>>,
+    /// The node that computes each tensor.
+    producers: Vec<Option<usize>>,
     /// Parameters decided so far, by tensor.
     affine: Vec<Option<Affine>>,
     activations: Vec<ActivationPlan>,
@@ -117,8 +133,15 @@ impl<'a> Planner<'a> {
                 decision.keep_float(FloatReason::BeyondAnyScale);
             }
         }
+        let mut producers = vec![None; graph.tensors.len()];
+        for (i, node) in graph.nodes.iter().enumerate() {
+            for &id in &node.outputs {
+                producers[id] = Some(i);
+            }
+        }
         Planner {
             graph,
+            producers,
             known,
             options,
             forms: Forms::new(graph, options.io, &decisions),
@@ -229,7 +252,7 @@ impl<'a> Planner<'a> {
     fn eight_bits(&self, id: TensorId) -> Result<Affine, Error> {
         match (self.forms.own_type(id), self.affine[id]) {
             (Some(DType::I8), Some(affine)) => Ok(affine),
-            _ => self.of_range(id, DType::I8),
+            _ => Ok(self.of_range(id, DType::I8)?.0),
         }
     }
 
@@ -252,7 +275,7 @@ impl<'a> Planner<'a> {
                     zero_point: a.zero_point + 128,
                     ..a
                 }),
-                dtype => self.of_range(tensor, dtype),
+                dtype => self.of_range(tensor, dtype).map(|(affine, _)| affine),
             }?;
             Ok(Surface {
                 tensor,
@@ -364,12 +387,12 @@ impl<'a> Planner<'a> {
             return self.measured(id).map(drop);
         }
         let source = self.shared[id].unwrap_or(id);
-        let Range { min, max } = self.range(source)?;
-        let affine = self.activation(source, Range { min, max }, dtype)?;
+        let (affine, why) = self.of_range(source, dtype)?;
         let (affine, why) = if affine.scale < least {
+            let Range { min, max } = self.range(source)?;
             (widened(affine, least, dtype), Why::Least { min, max })
         } else if source == id {
-            (affine, Why::Range { min, max })
+            (affine, why)
         } else {
             (affine, Why::JoinedInto(source))
         };
@@ -412,7 +435,7 @@ impl<'a> Planner<'a> {
             None => match self.affine[id] {
                 Some(affine) if self.forms.own_type(id) == Some(dtype) => affine,
                 // Computed in another type: this form has the parameters of its range.
-                _ => self.of_range(id, dtype)?,
+                _ => self.of_range(id, dtype)?.0,
             },
         };
         self.operand_as(i, node, input, affine)?;

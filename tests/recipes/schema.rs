@@ -39,6 +39,10 @@ fn values(schema: &Value, property: &Value) -> (Vec<String>, String) {
         return (all.collect(), "\"nonsense\"".into());
     }
     match part["type"].as_str().unwrap() {
+        "string" if part.get("pattern").is_some() => {
+            let all = part["examples"].as_array().unwrap().iter();
+            (all.map(Value::to_string).collect(), "\"nonsense\"".into())
+        }
         "string" => (vec!["\"CONV_2D\"".into()], "1".into()),
         "integer" => {
             let least = part["minimum"].as_i64().unwrap();

@@ -6,27 +6,47 @@ use crate::num::affine::{activation_8bit, activation_16bit};
 use crate::num::{Affine, DType, Range};
 use crate::quantize::error::Error;
 use crate::quantize::plan::Why;
+use crate::ranges::Statistics;
 
 impl Planner<'_> {
-    /// The parameters of the range of a tensor, or those that the caller gave.
-    pub(super) fn of_range(&self, id: TensorId, dtype: DType) -> Result<Affine, Error> {
-        match self.known {
-            Known::Ranges(_) => self.activation(id, self.range(id)?, dtype),
-            Known::Parameters(_) => self.given(id),
+    /// The parameters of what is kept of the range of a tensor, or those that the caller gave, and where they come from.
+    pub(super) fn of_range(&self, id: TensorId, dtype: DType) -> Result<(Affine, Why), Error> {
+        let Known::Ranges(_, histograms) = self.known else {
+            return Ok((self.given(id)?, Why::Given));
+        };
+        let seen = self.range(id)?;
+        let Range { min, max } = seen;
+        // What is so wide that no scale serves is refused, whatever a method would keep of it.
+        let all = self.activation(id, seen, dtype)?;
+        let method = self.options.method(self.producers[id]);
+        if !method.needs_histogram() {
+            return Ok((all, Why::Range { min, max }));
         }
+        let histogram = histograms.get(id).and_then(Option::as_ref);
+        let histogram = histogram.ok_or_else(|| Error::MissingHistogram {
+            file: self.graph.file.clone(),
+            tensor: self.graph.describe(id),
+            method: method.to_string(),
+        })?;
+        let kept = method.range(&Statistics {
+            range: seen,
+            histogram,
+            bits: 8 * dtype.size() as u32,
+        });
+        let why = Why::Chosen {
+            method: method.to_string(),
+            low: kept.min,
+            high: kept.max,
+            min,
+            max,
+        };
+        Ok((self.activation(id, kept, dtype)?, why))
     }
 
     /// Decides an activation from what is known about it.
     pub(super) fn measured(&mut self, id: TensorId) -> Result<Affine, Error> {
         let dtype = self.forms.own_type(id).unwrap_or(DType::I8);
-        let affine = self.of_range(id, dtype)?;
-        let why = match self.known {
-            Known::Ranges(_) => {
-                let Range { min, max } = self.range(id)?;
-                Why::Range { min, max }
-            }
-            Known::Parameters(_) => Why::Given,
-        };
+        let (affine, why) = self.of_range(id, dtype)?;
         self.decide(id, dtype, affine, why);
         Ok(affine)
     }
@@ -48,7 +68,7 @@ impl Planner<'_> {
 
     pub(super) fn range(&self, id: TensorId) -> Result<Range, Error> {
         let known = match self.known {
-            Known::Ranges(ranges) => ranges.get(id).copied().flatten(),
+            Known::Ranges(ranges, _) => ranges.get(id).copied().flatten(),
             Known::Parameters(_) => None,
         };
         match known {
@@ -71,7 +91,7 @@ impl Planner<'_> {
     pub(super) fn given(&self, id: TensorId) -> Result<Affine, Error> {
         match self.known {
             Known::Parameters(all) => all.get(id).copied().flatten(),
-            Known::Ranges(_) => None,
+            Known::Ranges(..) => None,
         }
         .filter(|a| a.scale.is_normal() && a.scale > 0.0 && (-128..=127).contains(&a.zero_point))
         .ok_or_else(|| Error::missing_range(self.graph, id))

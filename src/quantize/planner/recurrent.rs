@@ -41,7 +41,7 @@ impl Planner<'_> {
         }
         self.decide(state, DType::I8, hidden, Why::StateOf(output));
         let (scale, why) = match self.known {
-            Known::Ranges(_) => {
+            Known::Ranges(..) => {
                 let Range { min, max } = self.range(cell)?;
                 (power_of_two_16bit(min, max), Why::Range { min, max })
             }
@@ -65,7 +65,7 @@ impl Planner<'_> {
         let time_scale = symmetric(largest(self.constant(node, time)?), 511.0);
         let state = self.input(node, 4)?;
         let (scale, why) = match self.known {
-            Known::Ranges(_) => {
+            Known::Ranges(..) => {
                 let Range { min, max } = self.range(state)?;
                 (symmetric(max.max(-min), 32767.0), Why::Range { min, max })
             }
