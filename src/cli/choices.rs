@@ -2,6 +2,7 @@
 
 use super::plan_file::PlanFile;
 use super::recipe::Recipe;
+use super::seen::Seen;
 use super::selection::Selection;
 use super::target::{DataArguments, DeviceArguments, load_for};
 use super::{Failure, output, progress};
@@ -11,8 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use zeropoint::calibrate::StatisticsFile;
 use zeropoint::graph::{Graph, Op, TensorId};
-use zeropoint::kernel::{Range, Statistics};
-use zeropoint::num::Histogram;
+use zeropoint::kernel::Statistics;
 use zeropoint::quantize::{self, Io, NodeScheme};
 use zeropoint::ranges::Choice;
 use zeropoint::{calibrate, graph, kernel, model, simplify};
@@ -544,58 +544,5 @@ impl Planned {
             true => quantize::weight_only(&quantized).0,
             false => quantized,
         })
-    }
-}
-
-/// Ranges, and where they come from.
-#[derive(serde::Serialize)]
-pub struct Seen {
-    pub ranges: Vec<Option<Range>>,
-    /// By tensor; empty where no method asks for them.
-    #[serde(skip)]
-    histograms: Vec<Option<Histogram>>,
-    samples: u64,
-    seconds: f64,
-    /// The device that gathered them just now; none if they are from a file.
-    device: Option<String>,
-}
-
-impl Seen {
-    fn of(file: &StatisticsFile, graph: &Graph) -> Seen {
-        Seen {
-            ranges: file.ranges(graph.tensors.len()),
-            histograms: file.histograms(graph.tensors.len()),
-            samples: file.samples,
-            seconds: 0.0,
-            device: None,
-        }
-    }
-
-    /// No ranges.
-    fn nothing(graph: &Graph) -> Seen {
-        Seen {
-            ranges: vec![None; graph.tensors.len()],
-            histograms: Vec::new(),
-            samples: 0,
-            seconds: 0.0,
-            device: None,
-        }
-    }
-
-    /// In a line.
-    pub fn text(&self) -> String {
-        let Seen {
-            samples, seconds, ..
-        } = self;
-        match &self.device {
-            Some(device) => {
-                let rate = *samples as f64 / seconds.max(1e-9);
-                format!(
-                    "calibrated on {samples} samples in {seconds:.2} s ({rate:.0} samples/s) on {device}"
-                )
-            }
-            None if self.ranges.iter().all(Option::is_none) => "without data".into(),
-            None => format!("with the ranges of {samples} samples"),
-        }
     }
 }

@@ -16,6 +16,7 @@ mod progress;
 mod quantize;
 mod recipe;
 mod run;
+mod seen;
 mod selection;
 mod target;
 mod verify;

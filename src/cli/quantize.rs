@@ -1,7 +1,8 @@
 //! `zeropoint quantize`
 
-use super::choices::{Choices, Planned, SCHEMES, Scheme, Seen};
+use super::choices::{Choices, Planned, SCHEMES, Scheme};
 use super::plan_file::PlanFile;
+use super::seen::Seen;
 use super::selection::Selection;
 use super::{Failure, output};
 use clap::Args;
