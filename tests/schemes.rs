@@ -212,6 +212,10 @@ fn options_are_honoured_or_refused() {
             "leave out --fallback",
         ),
         (
+            vec!["--data", &calib, "--dynamic-rows", "column"],
+            "--dynamic-rows is for operators",
+        ),
+        (
             vec!["--scheme", "dynamic", "--fallback", "float"],
             "--fallback is for operators",
         ),

@@ -265,6 +265,12 @@ impl Choices {
         })
     }
 
+    /// The scheme as on the command line, if it is not for a recipe or a plan to say.
+    pub fn named_scheme(&self) -> Option<String> {
+        let elsewhere = self.recipe.is_some() || self.plan.is_some();
+        (!elsewhere).then(|| self.scheme.name())
+    }
+
     /// The files that are read.
     pub fn files(&self) -> Vec<&Path> {
         let data = self.data.as_ref().map(|d| d.data.as_path());
@@ -275,18 +281,20 @@ impl Choices {
 
     /// The float model without what is known beforehand, and its graph.
     fn load(&self, shapes: &Shapes<'_>) -> Result<(model::Model, Graph), Failure> {
+        if let Some(data) = &self.data {
+            return data.load(&self.model);
+        }
         let model = model::read(&self.model)?;
-        match (&self.data, shapes) {
-            (Some(data), _) => data.load(&self.model),
-            (None, Shapes::Given(shapes)) => load_for(model, &self.model, shapes),
-            (None, Shapes::Of(file)) => {
+        let shapes = match shapes {
+            Shapes::Unknown => Vec::new(),
+            Shapes::Given(shapes) => shapes.to_vec(),
+            Shapes::Of(file) => {
                 let inputs = model.subgraphs.iter().flatten().take(1);
                 let inputs = inputs.flat_map(|s| s.inputs.iter().flatten());
-                let shapes: Vec<_> = inputs.map(|&id| file.shape(id as usize)).collect();
-                load_for(model, &self.model, &shapes)
+                inputs.map(|&id| file.shape(id as usize)).collect()
             }
-            (None, Shapes::Unknown) => load_for(model, &self.model, &[]),
-        }
+        };
+        load_for(model, &self.model, &shapes)
     }
 
     /// Decides what becomes of the model.
@@ -317,10 +325,16 @@ impl Choices {
             None => self.options(&graph)?,
         };
         quantize::check_options(&graph, &options)?;
-        let separable = simplify::separable(&graph, &options.dynamic(&graph));
+        let as_it_runs = options.dynamic(&graph);
+        let separable = simplify::separable(&graph, &as_it_runs);
         let rows = recipe
             .as_ref()
             .map_or(self.dynamic_rows, Recipe::dynamic_rows);
+        if self.dynamic_rows.is_some() && as_it_runs.is_empty() {
+            return Err(Failure::Input(
+                "--dynamic-rows is for operators of scheme dynamic, and there is none".into(),
+            ));
+        }
         let needs_ranges = options.need_ranges(&graph);
         let columns = match rows {
             Some(DynamicRows::Image) => Vec::new(),

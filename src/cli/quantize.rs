@@ -156,7 +156,7 @@ fn planned(arguments: &Arguments) -> Result<(), Failure> {
     if choices.json {
         return output::print_json(&Report {
             output: to.display().to_string(),
-            scheme: choices.scheme.name(),
+            scheme: choices.named_scheme(),
             seen,
             plan,
             sizes,
@@ -171,7 +171,8 @@ fn planned(arguments: &Arguments) -> Result<(), Failure> {
 #[derive(serde::Serialize)]
 struct Report<'a> {
     output: String,
-    scheme: String,
+    /// None of a recipe or a plan, which say it for each operator.
+    scheme: Option<String>,
     #[serde(flatten)]
     seen: &'a Seen,
     plan: &'a quantize::Plan,
