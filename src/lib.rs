@@ -50,3 +50,4 @@ pub mod ranges;
 pub mod report;
 pub mod simplify;
 pub mod stream;
+pub mod tune;

@@ -1,21 +1,21 @@
 //! What is to become of which model, by which ranges: what `quantize` and `plan` have in common.
 
 use super::plan_file::PlanFile;
+use super::ranges::{Wanted, calibrate, search};
 use super::recipe::Recipe;
 use super::seen::Seen;
 use super::selection::Selection;
 use super::target::{DataArguments, DeviceArguments, load_for};
-use super::{Failure, output, progress};
+use super::{Failure, output};
 use clap::{Args, ValueEnum};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 use zeropoint::calibrate::StatisticsFile;
 use zeropoint::graph::{Graph, Op, TensorId};
 use zeropoint::kernel::Statistics;
 use zeropoint::quantize::{self, Io, NodeScheme};
 use zeropoint::ranges::Choice;
-use zeropoint::{calibrate, graph, kernel, model, simplify};
+use zeropoint::{graph, kernel, model, simplify};
 
 /// What is to become of which model, by which ranges.
 #[derive(Args)]
@@ -47,9 +47,21 @@ pub struct Choices {
     pub io: Option<IoChoice>,
     #[command(flatten)]
     pub selection: Selection,
-    /// How much of what was seen of inputs and outputs of operators is kept, see below; minmax if not given
+    /// How much of what was seen of inputs and outputs of operators is kept, see below; auto if not given
     #[arg(long, value_name = "NAME[:PARAMS]")]
-    pub method: Option<Choice>,
+    pub method: Option<Wanted>,
+    /// How long auto searches: 0 not at all (minmax), 1 for another calibration, 2 for three, 3 for thirty; 2 if not given
+    #[arg(long, value_name = "0..3", value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub effort: Option<u8>,
+    /// How scales of weights are chosen: minmax as TensorFlow has it, or mse, the least squared error of rounding; auto tries
+    /// both if not given
+    #[arg(
+        long,
+        value_enum,
+        value_name = "minmax|mse",
+        hide_possible_values = true
+    )]
+    pub weights: Option<WeightsChoice>,
     /// Give the weights of every operator one scale, not one a channel
     #[arg(long)]
     pub per_tensor_weights: bool,
@@ -91,7 +103,8 @@ pub struct Choices {
 }
 
 /// What a recipe says.
-const RECIPE_REPLACES: [&str; 12] = [
+const RECIPE_REPLACES: [&str; 13] = [
+    "weights",
     "method",
     "scheme",
     "io",
@@ -107,7 +120,9 @@ const RECIPE_REPLACES: [&str; 12] = [
 ];
 
 /// What a plan says.
-const PLAN_REPLACES: [&str; 15] = [
+const PLAN_REPLACES: [&str; 17] = [
+    "effort",
+    "weights",
     "method",
     "recipe",
     "data",
@@ -135,6 +150,9 @@ Schemes:
   weight-only  weights as int8, computed in float32; needs no data
 Mixes: --skip-op CONV_2D --skip-scheme int16x8 gives single operators another scheme; a recipe does so by rules.
 Methods, from ranges and histograms of all values:
+  auto                   tries the others, and narrower ranges for all or some tensors, and keeps what brings the outputs
+                         nearest to the float model's for samples that are held back for that; also corrects biases for what
+                         weights lose in rounding. Ctrl-C ends the search, and the best so far is written
   minmax                 the smallest and the largest value
   percentile:LOW,HIGH    without LOW percent of the values below and 100 - HIGH above; 0.01,99.99 if not given
   mse                    the least squared error of clipping and rounding
@@ -172,6 +190,24 @@ pub enum IoChoice {
     Uint8,
     /// int16
     Int16,
+}
+
+/// How scales of weights are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WeightsChoice {
+    /// The largest magnitude is the largest integer
+    Minmax,
+    /// The least squared error
+    Mse,
+}
+
+impl WeightsChoice {
+    fn weights(self) -> quantize::Weights {
+        match self {
+            WeightsChoice::Minmax => quantize::Weights::MinMax,
+            WeightsChoice::Mse => quantize::Weights::Mse,
+        }
+    }
 }
 
 /// What is quantized with one scale as a model runs.
@@ -260,7 +296,8 @@ impl Choices {
             integer_only,
             no_fallback: self.no_fallback,
             per_tensor,
-            method: self.method.clone().unwrap_or_default(),
+            method: self.method.clone().unwrap_or_default().method(),
+            weights: self.weights.map(WeightsChoice::weights).unwrap_or_default(),
             ..quantize::Options::new(io)
         })
     }
@@ -366,9 +403,28 @@ impl Choices {
             Some(_) => Statistics::Histograms,
             None => Statistics::Ranges,
         };
+        let wanted = match &recipe {
+            Some(recipe) => recipe.method().clone(),
+            None => self.method.clone().unwrap_or_default(),
+        };
+        let effort = wanted.effort(self.effort)?;
+        let mut found = None;
         let mut seen = match (&self.data, statistics, needs_ranges) {
-            (Some(data), _, true) => self.calibrate(data, &program, gather)?,
-            (None, Some(file), true) => Seen::of(&file, &graph),
+            (Some(data), _, true) => match effort {
+                Some(effort) => {
+                    let models = (&float, &program);
+                    let (seen, options) = search(data, &self.device, models, &options, effort)?;
+                    found = Some(options);
+                    seen
+                }
+                None => calibrate(data, &self.device, &program, gather)?,
+            },
+            (None, Some(file), true) => {
+                if effort.is_some() {
+                    self.without_samples(recipe.is_some())?;
+                }
+                Seen::of(&file, &graph)
+            }
             (None, None, true) => {
                 return Err(Failure::Input(
                     "integers take their scales from what the model computes: give --data or --calibration".into(),
@@ -398,6 +454,7 @@ impl Choices {
                 }
             }
         }
+        let options = found.unwrap_or(options);
         let plan = quantize::plan_by(&graph, &seen.ranges, &seen.histograms, &options)?;
         let uniform = recipe.is_none() && options.nodes.is_empty();
         Ok(Planned {
@@ -408,6 +465,23 @@ impl Choices {
             plan,
             seen,
         })
+    }
+
+    /// A search wants samples, and there are statistics alone.
+    fn without_samples(&self, recipe: bool) -> Result<(), Failure> {
+        if self.method.is_some() || self.effort.is_some_and(|effort| effort > 0) {
+            return Err(Failure::Input(
+                "auto looks at outputs, and --calibration has none: give --data, or choose another --method".into(),
+            ));
+        }
+        if self.effort.is_none() {
+            let else_say = if recipe { "" } else { "; --method says so, too" };
+            output::note(&format!(
+                "note: ranges are those that were seen (minmax), since statistics say nothing of outputs; with --data they \
+                 are chosen by what they do to the outputs{else_say}"
+            ));
+        }
+        Ok(())
     }
 
     /// A plan from a file.
@@ -436,36 +510,6 @@ impl Choices {
             float,
             graph,
             plan: file.plan,
-        })
-    }
-
-    fn calibrate(
-        &self,
-        data: &DataArguments,
-        program: &kernel::Program,
-        statistics: Statistics,
-    ) -> Result<Seen, Failure> {
-        let (mut set, feeds) = data.open(&program.graph)?;
-        let device = self.device.open()?;
-        let bar = progress::bar("calibrate", set.len());
-        let start = Instant::now();
-        let options = calibrate::Options {
-            batch: self.device.batch,
-            statistics,
-            profile: false,
-        };
-        let calibration =
-            calibrate::gather(device.as_ref(), program, &mut set, feeds, options, |n| {
-                bar.set_position(n as u64);
-            })?;
-        let seconds = start.elapsed().as_secs_f64();
-        bar.finish_and_clear();
-        Ok(Seen {
-            ranges: calibration.ranges,
-            histograms: calibration.histograms,
-            samples: calibration.samples as u64,
-            seconds,
-            device: Some(device.name()),
         })
     }
 }

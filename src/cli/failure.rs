@@ -1,7 +1,7 @@
 //! Why a command ended early, and its exit code.
 
 use zeropoint::kernel::DeviceError;
-use zeropoint::{data, evaluate, graph, model, quantize, stream};
+use zeropoint::{data, evaluate, graph, model, quantize, stream, tune};
 
 /// A failure of a command; the text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,15 @@ impl From<stream::Error> for Failure {
     fn from(error: stream::Error) -> Self {
         match error {
             stream::Error::Device(error) => error.into(),
+            other => Failure::Input(other.to_string()),
+        }
+    }
+}
+
+impl From<tune::Error> for Failure {
+    fn from(error: tune::Error) -> Self {
+        match error {
+            tune::Error::Stream(error) => error.into(),
             other => Failure::Input(other.to_string()),
         }
     }

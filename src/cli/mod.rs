@@ -14,6 +14,7 @@ mod plan;
 mod plan_file;
 mod progress;
 mod quantize;
+mod ranges;
 mod recipe;
 mod run;
 mod seen;

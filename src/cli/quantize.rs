@@ -9,7 +9,7 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use zeropoint::graph::{Graph, Op, lstm_inputs};
 use zeropoint::kernel::{self, Range};
-use zeropoint::report::{self, ModelSize};
+use zeropoint::report::{self, ChosenRange, ModelSize};
 use zeropoint::{model, quantize, simplify};
 
 /// Arguments of `zeropoint quantize`.
@@ -40,6 +40,8 @@ fn constants(arguments: &Arguments) -> Result<(), Failure> {
         ("--data", choices.data.is_some()),
         ("--calibration", choices.calibration.is_some()),
         ("--method", choices.method.is_some()),
+        ("--effort", choices.effort.is_some()),
+        ("--weights", choices.weights.is_some()),
         ("--io", choices.io.is_some()),
         ("--dynamic-rows", choices.dynamic_rows.is_some()),
         ("--recipe", choices.recipe.is_some()),
@@ -81,7 +83,7 @@ fn constants(arguments: &Arguments) -> Result<(), Failure> {
         }));
     }
     let what = format!("{count} constants as {scheme}");
-    output::print(&report::quantize(&what, &[], &sizes));
+    output::print(&report::quantize(&what, None, &[], &[], &sizes));
     Ok(())
 }
 
@@ -153,8 +155,10 @@ fn planned(arguments: &Arguments) -> Result<(), Failure> {
     for warning in &warnings {
         output::note(&format!("warning: {warning}"));
     }
+    let chosen = seen.chosen(plan);
     if choices.json {
         return output::print_json(&Report {
+            chosen,
             output: to.display().to_string(),
             scheme: choices.named_scheme(),
             seen,
@@ -163,7 +167,9 @@ fn planned(arguments: &Arguments) -> Result<(), Failure> {
             warnings,
         });
     }
-    output::print(&report::quantize(&seen.text(), &plan.operators, &sizes));
+    let text = seen.text();
+    let search = seen.search.as_ref();
+    output::print(&report::quantize(&text, search, &chosen, &plan.operators, &sizes));
     Ok(())
 }
 
@@ -175,6 +181,8 @@ struct Report<'a> {
     scheme: Option<String>,
     #[serde(flatten)]
     seen: &'a Seen,
+    /// Ranges that are not all that was seen.
+    chosen: Vec<ChosenRange>,
     plan: &'a quantize::Plan,
     sizes: [ModelSize; 2],
     warnings: Vec<String>,

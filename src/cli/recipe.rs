@@ -2,6 +2,7 @@
 //! `docs/recipe.schema.json` describes it for editors.
 
 use super::choices::{DynamicRows, IoChoice};
+use super::ranges::Wanted;
 use super::selection::{is, matches};
 use super::{Failure, output};
 use regex::Regex;
@@ -32,7 +33,7 @@ struct Text {
     weights: Weights,
     /// How ranges are chosen where no rule says so; those of the model's inputs too.
     #[serde(default)]
-    method: Choice,
+    method: Wanted,
     /// What convolutions of scheme dynamic quantize with one scale.
     #[serde(rename = "dynamic-rows")]
     dynamic_rows: Option<DynamicRows>,
@@ -139,6 +140,11 @@ impl Recipe {
         self.text.dynamic_rows
     }
 
+    /// How ranges are chosen where no rule says so.
+    pub fn method(&self) -> &Wanted {
+        &self.text.method
+    }
+
     /// What it says about a graph. Rules that match nothing are told on stderr.
     pub fn options(&self, graph: &Graph) -> Result<quantize::Options, Failure> {
         let Text { fallback, .. } = self.text;
@@ -183,7 +189,7 @@ impl Recipe {
             integer_fallback: fallback != Fallback::Float,
             no_fallback: fallback == Fallback::None,
             per_tensor: single,
-            method: self.text.method.clone(),
+            method: self.text.method.method(),
             methods,
             ..quantize::Options::new(io)
         })

@@ -4,6 +4,9 @@ use zeropoint::calibrate::StatisticsFile;
 use zeropoint::graph::Graph;
 use zeropoint::kernel::Range;
 use zeropoint::num::Histogram;
+use zeropoint::quantize::{ActivationPlan, Plan, Why};
+use zeropoint::report::ChosenRange;
+use zeropoint::tune::Search;
 
 /// Ranges, and where they come from.
 #[derive(serde::Serialize)]
@@ -19,6 +22,9 @@ pub struct Seen {
     pub seconds: f64,
     /// The device that gathered them just now; none if they are from a file.
     pub device: Option<String>,
+    /// How they were chosen by what they do to the outputs, if they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
 }
 
 impl Seen {
@@ -30,6 +36,7 @@ impl Seen {
             samples: file.samples,
             seconds: 0.0,
             device: None,
+            search: None,
         }
     }
 
@@ -41,7 +48,41 @@ impl Seen {
             samples: 0,
             seconds: 0.0,
             device: None,
+            search: None,
         }
+    }
+
+    /// The ranges of a plan that are not all that was seen.
+    pub fn chosen(&self, plan: &Plan) -> Vec<ChosenRange> {
+        let one = |a: &ActivationPlan| {
+            let Why::Chosen {
+                method,
+                low,
+                high,
+                min,
+                max,
+            } = &a.why
+            else {
+                return None;
+            };
+            let kept = Range {
+                min: *low,
+                max: *high,
+            };
+            let histogram = self.histograms.get(a.tensor).and_then(Option::as_ref);
+            Some(ChosenRange {
+                tensor: a.tensor,
+                name: a.name.clone(),
+                method: method.clone(),
+                kept,
+                seen: Range {
+                    min: *min,
+                    max: *max,
+                },
+                clipped: histogram.map_or(0.0, |h| h.outside(kept)),
+            })
+        };
+        plan.activations.iter().filter_map(one).collect()
     }
 
     /// In a line.

@@ -51,7 +51,7 @@ impl Chunk {
             match (all, part) {
                 (Some(all), Some(mut part)) => {
                     truncate(&mut part, len(id));
-                    append(all, part);
+                    all.append(part);
                 }
                 (all, Some(mut part)) => {
                     truncate(&mut part, len(id));
@@ -86,23 +86,6 @@ pub fn truncate(values: &mut Values, len: usize) {
         Values::I8(v) => v.truncate(len),
         // The others are as long as they should be.
         _ => {}
-    }
-}
-
-/// Adds an array to the end of another.
-pub fn append(to: &mut Values, from: Values) {
-    match (to, from) {
-        (Values::F32(a), Values::F32(b)) => a.extend(b),
-        (Values::I8(a), Values::I8(b)) => a.extend(b),
-        (Values::U8(a), Values::U8(b)) => a.extend(b),
-        (Values::I16(a), Values::I16(b)) => a.extend(b),
-        (Values::U16(a), Values::U16(b)) => a.extend(b),
-        (Values::I32(a), Values::I32(b)) => a.extend(b),
-        (Values::U32(a), Values::U32(b)) => a.extend(b),
-        (Values::I64(a), Values::I64(b)) => a.extend(b),
-        (Values::Bool(a), Values::Bool(b)) => a.extend(b),
-        (Values::C64(a), Values::C64(b)) => a.extend(b),
-        _ => unreachable!("one tensor has one type"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A program loaded on the CPU.
 
-use super::chunk::{Chunk, TOGETHER, append, cut, slice, truncate};
+use super::chunk::{Chunk, TOGETHER, cut, slice, truncate};
 use super::memory::Memory;
 use super::statistics::{Gathered, Tables, range_of};
 use super::step::Fast;
@@ -271,7 +271,7 @@ impl Session for CpuSession<'_> {
             for ((result, value), kept) in self.results.iter_mut().zip(chunk.values).zip(&self.kept)
             {
                 match (result, value) {
-                    (Some(result), Some(value)) if *kept => append(result, value),
+                    (Some(result), Some(value)) if *kept => result.append(value),
                     (result, Some(value)) if *kept => *result = Some(value),
                     _ => {}
                 }

@@ -116,6 +116,19 @@ impl Histogram {
         0.0
     }
 
+    /// The share of values in bins that lie outside a range altogether.
+    pub fn outside(&self, range: Range) -> f64 {
+        let (low, high) = (f64::from(range.min), f64::from(range.max));
+        let is_outside = |i: usize| {
+            let (from, to) = self.edges(i);
+            // A bin below 0 holds its upper edge, one above 0 its lower.
+            to < low || from > high
+        };
+        let counts = self.counts.iter().enumerate();
+        let outside: u64 = counts.filter(|&(i, _)| is_outside(i)).map(|(_, n)| n).sum();
+        outside as f64 / self.total().max(1) as f64
+    }
+
     /// Where a bin begins and ends: `counts[i]` holds values of these magnitudes.
     pub fn edges(&self, i: usize) -> (f64, f64) {
         let width = f64::from(self.exponent).exp2();
@@ -192,6 +205,16 @@ mod tests {
             prop_assert_eq!(&ha.clone().merge(&hb, range), &histogram_of(&whole));
             prop_assert_eq!(&hb.merge(&ha, range), &histogram_of(&whole));
         }
+    }
+
+    #[test]
+    fn what_lies_outside() {
+        let h = histogram_of(&[-1.0, -0.25, 0.0, 0.5, 2.0, 3.0, 3.5, 4.0]);
+        let range = |min, max| Range { min, max };
+        assert_eq!(h.outside(range(-1.0, 4.0)), 0.0);
+        assert_eq!(h.outside(range(-0.5, 2.5)), 0.5);
+        assert_eq!(h.outside(range(0.0, 0.0)), 7.0 / 8.0);
+        assert_eq!(histogram_of(&[-1.0, 1.0]).outside(range(-1.0, 1.0)), 0.0);
     }
 
     #[test]

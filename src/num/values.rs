@@ -159,6 +159,22 @@ impl Values {
         })
     }
 
+    /// Adds the elements of an array of the same type; one of another type is not added.
+    pub fn append(&mut self, other: Values) {
+        match (self, other) {
+            (Values::F32(a), Values::F32(b)) => a.extend(b),
+            (Values::I8(a), Values::I8(b)) => a.extend(b),
+            (Values::U8(a), Values::U8(b)) | (Values::Bool(a), Values::Bool(b)) => a.extend(b),
+            (Values::I16(a), Values::I16(b)) => a.extend(b),
+            (Values::U16(a), Values::U16(b)) => a.extend(b),
+            (Values::I32(a), Values::I32(b)) => a.extend(b),
+            (Values::U32(a), Values::U32(b)) => a.extend(b),
+            (Values::I64(a), Values::I64(b)) => a.extend(b),
+            (Values::C64(a), Values::C64(b)) => a.extend(b),
+            _ => {}
+        }
+    }
+
     /// The elements as floats, integers through `real`, which is given each integer; of complex ones the real part.
     pub fn to_f32(&self, real: impl Fn(i64) -> f32) -> Vec<f32> {
         match self {

@@ -138,6 +138,15 @@ impl Edit<'_> {
         let step = constant
             .axis
             .map_or(values.len(), |axis| shape[axis + 1..].iter().product());
+        let corrected: Vec<f32>;
+        let values = match constant.correction.as_slice() {
+            [] => values,
+            all if all.len() == values.len() => {
+                corrected = values.iter().zip(all).map(|(x, c)| x + c).collect();
+                &corrected
+            }
+            _ => return Err(self.mismatch()),
+        };
         let data = integers(constant, values, step);
         let copy = constant.tensor != constant.source;
         let mut tensor = if copy {
@@ -279,9 +288,6 @@ fn set_options(operator: &mut Operator, scheme: NodeScheme) {
 fn integers(constant: &ConstantPlan, values: &[f32], step: usize) -> Values {
     let scales = &constant.scales;
     let channel = |k: usize| k / step % scales.len();
-    let each = |f: &dyn Fn(usize, f32) -> i8| {
-        Values::I8(values.iter().enumerate().map(|(k, &x)| f(k, x)).collect())
-    };
     match constant.role {
         Role::Weight => {
             let mut inverses: Vec<f32> = scales.iter().map(|s| 1.0 / s).collect();
@@ -290,7 +296,12 @@ fn integers(constant: &ConstantPlan, values: &[f32], step: usize) -> Values {
                 // The converter does not go through the rounded scale here.
                 inverses[0] = 127.0 / largest;
             }
-            each(&|k, x| quantize_weight(x, inverses[channel(k)]))
+            let mut integers = Vec::with_capacity(values.len());
+            for (i, part) in values.chunks(step.max(1)).enumerate() {
+                let inverse = inverses[i % inverses.len()];
+                integers.extend(part.iter().map(|&x| quantize_weight(x, inverse)));
+            }
+            Values::I8(integers)
         }
         Role::Time => Values::I16(
             values
@@ -323,7 +334,8 @@ fn integers(constant: &ConstantPlan, values: &[f32], step: usize) -> Values {
                 scale: scales[0],
                 zero_point: constant.zero_point,
             };
-            each(&|_, x| quantize(x, affine, -128, 127) as i8)
+            let integers = values.iter().map(|&x| quantize(x, affine, -128, 127) as i8);
+            Values::I8(integers.collect())
         }
     }
 }

@@ -21,6 +21,7 @@
 
 mod added;
 mod apply;
+mod correction;
 mod error;
 mod fit;
 mod forms;
@@ -35,8 +36,9 @@ mod shared;
 mod weights;
 
 pub use apply::apply;
+pub use correction::Correction;
 pub use error::Error;
-pub use options::{Options, check_float, check_options};
+pub use options::{Chosen, Memo, Options, Weights, check_float, check_options};
 pub use plan::{
     ActivationPlan, AddedTensor, ConstantPlan, Conversion, ConversionOperator, FloatReason,
     Intermediates, Io, Moved, OperatorPlan, Place, Plan, Role, Surface, Use, Why,

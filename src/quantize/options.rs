@@ -1,13 +1,16 @@
 //! What a caller may choose of a plan, and what is checked before any time is spent.
 
 use super::Error;
+use super::correction::Correction;
 use super::plan::{FloatReason, Io};
 use super::rule::LEAST_WEIGHTS;
 use super::scheme::{Decision, NodeScheme, decide_all};
-use crate::graph::{Graph, Op};
-use crate::num::DType;
+use crate::graph::{Graph, Op, TensorId};
+use crate::num::{DType, Range};
 use crate::ranges::Choice;
+use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a caller may choose.
 #[derive(Clone, Debug)]
@@ -32,6 +35,50 @@ pub struct Options {
     pub method: Choice,
     /// The same for the outputs of single nodes, by position.
     pub methods: HashMap<usize, Choice>,
+    /// Ranges that were chosen already, by tensor: no method is asked about these.
+    pub chosen: HashMap<TensorId, Chosen>,
+    /// How scales of weights are chosen.
+    pub weights: Weights,
+    /// Means of activations, with which biases make up for the rounding of weights; see [`Correction`].
+    pub correction: Option<Arc<Correction>>,
+    /// Where scales of weights are kept for further plans of the same graph.
+    pub memo: Option<Arc<Memo>>,
+}
+
+/// Scales of weights that were found: by constant, dimension and method.
+#[derive(Debug, Default)]
+pub struct Memo(Mutex<HashMap<(TensorId, Option<usize>, Weights), Vec<f32>>>);
+
+impl Memo {
+    /// What was found before, or now.
+    pub(super) fn scales(
+        &self,
+        key: (TensorId, Option<usize>, Weights),
+        find: impl FnOnce() -> Vec<f32>,
+    ) -> Vec<f32> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(key).or_insert_with(find).clone()
+    }
+}
+
+/// What is kept of the range of a tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chosen {
+    /// The range.
+    pub range: Range,
+    /// How it was found, for readers of the plan.
+    pub method: String,
+}
+
+/// How scales of symmetric weights are chosen, for each channel or all together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weights {
+    /// The largest magnitude is the largest integer, as in TensorFlow's converter.
+    #[default]
+    MinMax,
+    /// The least squared error of rounding and clipping.
+    Mse,
 }
 
 impl Options {
@@ -48,6 +95,10 @@ impl Options {
             least_weights: LEAST_WEIGHTS,
             method: Choice::default(),
             methods: HashMap::new(),
+            chosen: HashMap::new(),
+            weights: Weights::default(),
+            correction: None,
+            memo: None,
         }
     }
 
@@ -92,6 +143,7 @@ impl Options {
             nodes: nodes.collect(),
             methods: methods.collect(),
             per_tensor: per_tensor.map(|(to, _)| to).collect(),
+            memo: None,
             ..self.clone()
         }
     }

@@ -140,6 +140,10 @@ pub struct ConstantPlan {
     /// Scales that were made larger, because the bias would not fit int32 otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub enlarged: Vec<usize>,
+    /// What is added to the float values of a bias before it is rounded, to make up for the rounding of weights; nothing if
+    /// empty. See [`Correction`](super::Correction).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub correction: Vec<f32>,
     /// Who reads it.
     pub uses: Vec<Use>,
 }

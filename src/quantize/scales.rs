@@ -1,6 +1,8 @@
 //! What scales have to be for kernels to compute rightly.
 
 use crate::graph::{Binary, Op, Unary};
+use super::options::Weights;
+use crate::num::affine::{quantize_weight, symmetric_8bit};
 use crate::num::{Affine, DType};
 
 /// A bias may take half of int32, as the sum of products comes on top.
@@ -53,6 +55,74 @@ pub(super) fn widened(affine: Affine, scale: f32, dtype: DType) -> Affine {
     let low = (-128 - affine.zero_point) as f32 * affine.scale;
     let zero_point = (-128.0 - low / scale).round().clamp(-128.0, 127.0) as i32;
     Affine { scale, zero_point }
+}
+
+/// Scales of symmetric weights, of which the channel changes every `step` elements.
+pub(super) fn weight_scales(
+    values: &[f32],
+    channels: usize,
+    step: usize,
+    method: Weights,
+) -> Vec<f32> {
+    let mut largest = vec![0f32; channels];
+    for block in values.chunks((channels * step).max(1)) {
+        for (slot, part) in largest.iter_mut().zip(block.chunks(step.max(1))) {
+            // Magnitudes are in the order of their bits, whose maximum does not wait for the one before.
+            let bits = part.iter().fold(0, |m: u32, x| m.max(x.abs().to_bits()));
+            *slot = slot.max(f32::from_bits(bits));
+        }
+    }
+    let scales = largest.into_iter().map(symmetric_8bit);
+    if method == Weights::MinMax {
+        return scales.collect();
+    }
+    let mut rows = vec![Vec::new(); channels];
+    for (i, part) in values.chunks(step.max(1)).enumerate() {
+        rows[i % channels].extend_from_slice(part);
+    }
+    let rows = rows.iter().zip(scales);
+    rows.map(|(row, scale)| least_error(row, scale)).collect()
+}
+
+/// Steps of the search for a scale, and the smallest that is tried, as a share of that of the largest magnitude.
+const TRIED: u32 = 48;
+const SMALLEST: f64 = 0.75;
+
+/// The scale up to `widest` whose integers are nearest to the values in squares; the widest of equal ones.
+fn least_error(values: &[f32], widest: f32) -> f32 {
+    let mut best = (squared_error(values, widest), widest);
+    for k in 1..=TRIED {
+        let share = 1.0 - (1.0 - SMALLEST) * f64::from(k) / f64::from(TRIED);
+        let scale = (f64::from(widest) * share) as f32;
+        let error = squared_error(values, scale);
+        if error < best.0 {
+            best = (error, scale);
+        }
+    }
+    best.1
+}
+
+/// Values that are added up side by side, so that the sums need not wait for each other.
+const LANES: usize = 16;
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn squared_error(values: &[f32], scale: f32) -> f64 {
+    let inverse = 1.0 / scale;
+    let lost = |x: f32| x - f32::from(quantize_weight(x, inverse)) * scale;
+    let mut sum = 0.0;
+    // Short enough for single precision.
+    for part in values.chunks(64 * LANES) {
+        let mut sums = [0f32; LANES];
+        let mut rows = part.chunks_exact(LANES);
+        for row in &mut rows {
+            for (sum, &x) in sums.iter_mut().zip(row) {
+                *sum += lost(x) * lost(x);
+            }
+        }
+        let rest = rows.remainder().iter().map(|&x| lost(x) * lost(x));
+        sum += f64::from(sums.iter().sum::<f32>()) + f64::from(rest.sum::<f32>());
+    }
+    sum
 }
 
 /// Scales of the bias: input scale · weight scale, in single precision as the converter has it.

@@ -19,6 +19,6 @@ pub use evaluate::{Evaluation, evaluate};
 pub use inspect::{Inspection, inspect};
 pub use lists::{devices, ops};
 pub use plan::{PlanReport, PlannedOperator, plan};
-pub use quantize::{ModelSize, quantize};
+pub use quantize::{ChosenRange, ModelSize, quantize};
 pub use structure::{Cost, Structure, Tensors, structure};
 pub use verify::{OutputDistance, TensorEquality, Verification, verify};

@@ -1,8 +1,10 @@
 //! What `quantize` did.
 
-use super::table::{Table, grouped};
+use super::table::{Table, grouped, shorten};
 use crate::model::{Model, TensorType};
+use crate::num::Range;
 use crate::quantize::{FloatReason, OperatorPlan};
+use crate::tune::Search;
 use std::collections::BTreeMap;
 
 /// Size of a model and its tensors by type.
@@ -79,9 +81,90 @@ pub(super) fn type_name(code: i8) -> String {
     )
 }
 
-/// The result in a few lines: what was done, what stays float, sizes.
-pub fn quantize(done: &str, operators: &[OperatorPlan], sizes: &[ModelSize; 2]) -> String {
-    let mut text = format!("{done}\n\n{}", float(operators));
+/// A range that is not all that was seen.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ChosenRange {
+    /// Number of the tensor.
+    pub tensor: usize,
+    /// Its name.
+    pub name: String,
+    /// How the range was chosen.
+    pub method: String,
+    /// What is kept.
+    pub kept: Range,
+    /// What was seen.
+    pub seen: Range,
+    /// Share of the values that lie outside what is kept.
+    pub clipped: f64,
+}
+
+/// Rows of a table of ranges at most; the plan has them all.
+const MOST_RANGES: usize = 24;
+
+/// How a search went, and what it chose.
+fn search(search: &Search, chosen: &[ChosenRange]) -> String {
+    let Search {
+        judged_on,
+        candidates,
+        before,
+        after,
+        ..
+    } = search;
+    if *judged_on == 0 {
+        return "too few samples to judge ranges by the outputs: minimum and maximum\n\n".into();
+    }
+    let stopped = if search.stopped { ", then stopped" } else { "" };
+    let mut text = format!(
+        "{candidates} candidates judged by the outputs of {judged_on} samples{stopped}: {before:.2} dB to the float model with \
+         minimum and maximum, now {after:.2} dB\n\n"
+    );
+    if !search.steps.is_empty() {
+        let mut table = Table::new(&["what was changed", ">gain dB"]);
+        for step in &search.steps {
+            table.row(vec![step.what.clone(), format!("{:+.2}", step.gain)]);
+        }
+        text += &(table.text() + "\n");
+    }
+    text + &ranges(chosen)
+}
+
+/// A table of ranges that are not all that was seen.
+fn ranges(chosen: &[ChosenRange]) -> String {
+    if chosen.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&["tensor", "name", "range by", ">kept", ">of", ">clipped"]);
+    let interval = |r: &Range| format!("{:.4} … {:.4}", r.min, r.max);
+    for range in chosen.iter().take(MOST_RANGES) {
+        table.row(vec![
+            range.tensor.to_string(),
+            shorten(&range.name, 40),
+            range.method.clone(),
+            interval(&range.kept),
+            interval(&range.seen),
+            format!("{:.4} %", 100.0 * range.clipped),
+        ]);
+    }
+    let more = match chosen.len().saturating_sub(MOST_RANGES) {
+        0 => String::new(),
+        more => format!("  and {more} more; the plan lists them all\n"),
+    };
+    table.text() + &more + "\n"
+}
+
+/// The result in a few lines: what was done, how ranges were chosen, what stays float, sizes.
+pub fn quantize(
+    done: &str,
+    searched: Option<&Search>,
+    chosen: &[ChosenRange],
+    operators: &[OperatorPlan],
+    sizes: &[ModelSize; 2],
+) -> String {
+    let ranges = match searched {
+        Some(searched) => search(searched, chosen),
+        None => ranges(chosen),
+    };
+    let mut text = format!("{done}\n\n{ranges}{}", float(operators));
     let mut table = Table::new(&["model", ">bytes", "tensors"]);
     for size in sizes {
         table.row(vec![size.file.clone(), grouped(size.bytes), size.types()]);

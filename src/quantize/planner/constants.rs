@@ -2,11 +2,10 @@
 
 use super::Planner;
 use crate::graph::{Node, Op, TensorId};
-use crate::num::affine::symmetric_8bit;
 use crate::num::{Affine, DType, Values};
 use crate::quantize::error::Error;
 use crate::quantize::plan::{ConstantPlan, Role, Use};
-use crate::quantize::scales::bias_scales_for;
+use crate::quantize::scales::{bias_scales_for, weight_scales};
 
 impl<'a> Planner<'a> {
     /// Symmetric scales of weights: one, or one for each slice along `axis`.
@@ -28,12 +27,13 @@ impl<'a> Planner<'a> {
                 }
             },
         };
-        let mut largest = vec![0f32; channels];
-        for (k, x) in self.constant(node, id)?.iter().enumerate() {
-            let slot = &mut largest[k / step % channels];
-            *slot = slot.max(x.abs());
-        }
-        Ok(largest.into_iter().map(symmetric_8bit).collect())
+        let values = self.constant(node, id)?;
+        let method = self.options.weights;
+        let find = || weight_scales(values, channels, step, method);
+        Ok(match &self.options.memo {
+            Some(memo) => memo.scales((id, axis, method), find),
+            None => find(),
+        })
     }
 
     /// Weights of a node whose kernel quantizes its input as it runs.
@@ -95,7 +95,17 @@ impl<'a> Planner<'a> {
                 return Err(Error::node(graph, node, what));
             }
             let role = if wide { Role::WideBias } else { Role::Bias };
-            self.use_constant(i, slot, bias, role, axis.map(|_| 0), bias_scales, 0);
+            let correction = self.options.correction.as_ref();
+            let correction = correction.and_then(|c| c.of(graph, node, &scales));
+            let correction = correction.filter(|c| c.len() == values.len());
+            let form = Form {
+                role,
+                axis: axis.map(|_| 0),
+                scales: bias_scales,
+                zero_point: 0,
+                correction: correction.unwrap_or_default(),
+            };
+            self.use_form(i, slot, bias, form);
         }
         let k = self.use_constant(i, input, id, Role::Weight, axis, scales, 0);
         if !enlarged.is_empty() {
@@ -134,13 +144,25 @@ impl<'a> Planner<'a> {
         scales: Vec<f32>,
         zero_point: i32,
     ) -> usize {
+        let form = Form {
+            role,
+            axis,
+            scales,
+            zero_point,
+            correction: Vec::new(),
+        };
+        self.use_form(node, input, source, form)
+    }
+
+    fn use_form(&mut self, node: usize, input: usize, source: TensorId, form: Form) -> usize {
         let place = Use { node, input };
         let same = |c: &ConstantPlan| {
             c.source == source
-                && c.role == role
-                && c.axis == axis
-                && c.scales == scales
-                && c.zero_point == zero_point
+                && c.role == form.role
+                && c.axis == form.axis
+                && c.scales == form.scales
+                && c.zero_point == form.zero_point
+                && c.correction == form.correction
         };
         let forms = self.uses.entry(source).or_default();
         if let Some(&k) = forms.iter().find(|&&k| same(&self.constants[k])) {
@@ -152,13 +174,23 @@ impl<'a> Planner<'a> {
             source,
             tensor: source,
             name: self.graph.tensors[source].name.clone(),
-            role,
-            axis,
-            scales,
-            zero_point,
+            role: form.role,
+            axis: form.axis,
+            scales: form.scales,
+            zero_point: form.zero_point,
             enlarged: Vec::new(),
+            correction: form.correction,
             uses: vec![place],
         });
         self.constants.len() - 1
     }
+}
+
+/// What becomes of a constant.
+struct Form {
+    role: Role,
+    axis: Option<usize>,
+    scales: Vec<f32>,
+    zero_point: i32,
+    correction: Vec<f32>,
 }

@@ -18,6 +18,19 @@ impl Planner<'_> {
         let Range { min, max } = seen;
         // What is so wide that no scale serves is refused, whatever a method would keep of it.
         let all = self.activation(id, seen, dtype)?;
+        if let Some(chosen) = self.options.chosen.get(&id) {
+            let Range { min: low, max: high } = chosen.range;
+            let affine = self.activation(id, chosen.range, dtype)?;
+            let method = chosen.method.clone();
+            let why = Why::Chosen {
+                method,
+                low,
+                high,
+                min,
+                max,
+            };
+            return Ok((affine, why));
+        }
         let method = self.options.method(self.producers[id]);
         if !method.needs_histogram() {
             return Ok((all, Why::Range { min, max }));

@@ -1,0 +1,198 @@
+//! A candidate's score: the quantized model it makes, run over the samples that were held back.
+
+use super::gather::{Gathered, pick, rows, run};
+use super::{Error, Task};
+use crate::graph;
+use crate::kernel::{self, Keep, SessionConfig, Statistics};
+use crate::num::Values;
+use crate::quantize::{self, Io, Options};
+
+/// Ratios of squared error and squared values below this do not count: 40 dB.
+const GOOD_ENOUGH: f64 = 1e-4;
+/// Nor do they count above this.
+const HOPELESS: f64 = 1e4;
+/// Squared values of a sample are taken to be no less than this share of the mean: an output may be 0 throughout.
+const LEAST_SIGNAL: f64 = 1e-2;
+
+/// Runs candidates.
+pub(super) struct Judge<'a> {
+    task: Task<'a>,
+    gathered: &'a Gathered,
+    blocks: Vec<Block>,
+    /// Mean squared values of each result.
+    signals: Vec<f64>,
+    /// Work before the first sample, in samples.
+    preparation: usize,
+    /// Samples that were run.
+    pub spent: usize,
+    /// Candidates that were tried.
+    pub candidates: usize,
+}
+
+/// Some of the samples.
+struct Block {
+    samples: usize,
+    inputs: Vec<Values>,
+    outputs: Vec<Values>,
+}
+
+/// How a candidate did.
+pub(super) enum Verdict {
+    /// A score for each sample, in the judge's order.
+    Scores(Vec<f64>),
+    /// It was dropped: so far behind on average.
+    Behind(f64),
+}
+
+impl<'a> Judge<'a> {
+    pub fn new(task: Task<'a>, gathered: &'a Gathered) -> Judge<'a> {
+        let held = &gathered.held;
+        let graph = &task.program.graph;
+        let elements: Vec<usize> = graph.results().iter().map(|&id| graph.elements(id)).collect();
+        let block = |samples: &[usize]| Block {
+            samples: samples.len(),
+            inputs: rows(task.program, &held.inputs, samples),
+            outputs: held
+                .outputs
+                .iter()
+                .zip(&elements)
+                .map(|(v, &n)| pick(v, n, samples))
+                .collect(),
+        };
+        let n = held.samples;
+        let order = scattered(n);
+        let cuts = [0, n.div_ceil(8), n.div_ceil(4), n.div_ceil(2), n];
+        let blocks = cuts.windows(2).filter(|w| w[0] < w[1]);
+        let blocks = blocks.map(|w| block(&order[w[0]..w[1]])).collect();
+        let signals = held.outputs.iter().map(|values| {
+            let squares: f64 = reals(values).iter().map(|x| x * x).sum();
+            squares / n.max(1) as f64
+        });
+        // Weights are quantized and packed once a candidate, which takes about as long as sixty operations each.
+        let floor = task.program.floors().total;
+        let preparation = 15 * floor.constant_bytes / floor.operations.max(1);
+        Judge {
+            signals: signals.collect(),
+            preparation: preparation.min(8) as usize,
+            task,
+            gathered,
+            blocks,
+            spent: 0,
+            candidates: 0,
+        }
+    }
+
+    /// Scores of a candidate, unless it falls behind on its way: after an eighth of the samples it may be a standard error
+    /// behind what it has to be ahead of `best`, after a quarter half of one, and after half of them nothing.
+    pub fn score(&mut self, options: &Options, best: Option<(&[f64], f64)>) -> Result<Verdict, Error> {
+        let program = self.task.program;
+        let seen = &self.gathered.all;
+        let options = Options {
+            io: Io::Float,
+            ..options.clone()
+        };
+        let plan = quantize::plan_by(&program.graph, &seen.ranges, &seen.histograms, &options)?;
+        let model = quantize::apply(self.task.float, &program.graph, &plan)?;
+        let program = kernel::prepare(graph::load(&model, &program.graph.file)?)?;
+        let largest = self.blocks.iter().map(|b| b.samples).max().unwrap_or(1);
+        let config = SessionConfig {
+            batch: Some(self.task.batch.unwrap_or(largest).min(largest)),
+            keep: Keep::Outputs,
+            statistics: Statistics::Nothing,
+            profile: false,
+            feeds: self.gathered.feeds.clone(),
+        };
+        let mut session = self.task.device.session(&program, &config)?;
+        self.candidates += 1;
+        self.spent += self.preparation;
+        let held = self.gathered.held.samples;
+        let mut scores = Vec::with_capacity(held);
+        for block in &self.blocks {
+            let feeds = &self.gathered.feeds;
+            let outputs = run(session.as_mut(), &program, feeds, block.inputs.clone(), block.samples)?;
+            self.spent += block.samples;
+            scores.extend(self.scores(block, &outputs));
+            if let Some((best, least)) = best {
+                let (mean, error) = ahead(&scores, best);
+                let slack = 1.0 - 2.0 * scores.len() as f64 / held as f64;
+                if mean + slack.max(0.0) * error * 4.0 / 3.0 < least {
+                    return Ok(Verdict::Behind(mean));
+                }
+            }
+        }
+        Ok(Verdict::Scores(scores))
+    }
+
+    /// A score for each sample of a block.
+    fn scores(&self, block: &Block, outputs: &[Values]) -> Vec<f64> {
+        let mut scores = vec![0.0; block.samples];
+        let share = 1.0 / outputs.len().max(1) as f64;
+        for ((float, test), signal) in block.outputs.iter().zip(outputs).zip(&self.signals) {
+            let integers = !matches!(float, Values::F32(_));
+            let (float, test) = (reals(float), reals(test));
+            let elements = (float.len() / block.samples).max(1);
+            let pairs = float.chunks(elements).zip(test.chunks(elements));
+            for (score, (float, test)) in scores.iter_mut().zip(pairs) {
+                let pairs = float.iter().zip(test);
+                let ratio = match integers {
+                    // Indices: either the same, or not.
+                    true => pairs.filter(|(f, t)| f != t).count() as f64 / elements as f64,
+                    false => {
+                        let squares: f64 = float.iter().map(|x| x * x).sum();
+                        let error: f64 = pairs.map(|(f, t)| (f - t) * (f - t)).sum();
+                        error / squares.max(LEAST_SIGNAL * signal).max(f64::MIN_POSITIVE)
+                    }
+                };
+                // NaN is hopeless, too.
+                let ratio = if ratio < HOPELESS { ratio } else { HOPELESS };
+                *score -= 10.0 * share * (ratio + GOOD_ENOUGH).log10();
+            }
+        }
+        scores
+    }
+}
+
+/// How far scores are ahead of others on the same samples: mean and standard error.
+pub(super) fn ahead(scores: &[f64], others: &[f64]) -> (f64, f64) {
+    let gains: Vec<f64> = scores.iter().zip(others).map(|(a, b)| a - b).collect();
+    let n = gains.len().max(1) as f64;
+    let mean = gains.iter().sum::<f64>() / n;
+    let squares: f64 = gains.iter().map(|g| (g - mean) * (g - mean)).sum();
+    (mean, (squares / n / (n - 1.0).max(1.0)).sqrt())
+}
+
+/// Indices so that any first part of them is spread over all: neighbours in the data are often alike.
+fn scattered(n: usize) -> Vec<usize> {
+    let bits = usize::BITS - n.max(1).leading_zeros();
+    let places = (0..1usize << bits).map(|i| i.reverse_bits() >> (usize::BITS - bits));
+    places.filter(|&i| i < n).collect()
+}
+
+fn reals(values: &Values) -> Vec<f64> {
+    match values {
+        Values::F32(v) => v.iter().map(|&x| f64::from(x)).collect(),
+        other => other.to_f32(|x| x as f32).into_iter().map(f64::from).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scattered_is_a_permutation() {
+        for n in [0, 1, 2, 3, 7, 8, 9, 100] {
+            let mut all = scattered(n);
+            all.sort_unstable();
+            assert_eq!(all, (0..n).collect::<Vec<_>>());
+        }
+        assert_eq!(scattered(8)[..4], [0, 4, 2, 6]);
+    }
+
+    #[test]
+    fn a_gain_has_a_mean_and_an_error() {
+        let (mean, error) = ahead(&[1.0, 3.0], &[0.0, 0.0]);
+        assert_eq!((mean, error), (2.0, 1.0));
+        assert_eq!(ahead(&[1.0], &[2.0]), (-1.0, 0.0));
+    }
+}
