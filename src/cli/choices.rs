@@ -475,7 +475,11 @@ impl Choices {
             ));
         }
         if self.effort.is_none() {
-            let else_say = if recipe { "" } else { "; --method says so, too" };
+            let else_say = if recipe {
+                ""
+            } else {
+                "; --method says so, too"
+            };
             output::note(&format!(
                 "note: ranges are those that were seen (minmax), since statistics say nothing of outputs; with --data they \
                  are chosen by what they do to the outputs{else_say}"

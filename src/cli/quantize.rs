@@ -169,7 +169,13 @@ fn planned(arguments: &Arguments) -> Result<(), Failure> {
     }
     let text = seen.text();
     let search = seen.search.as_ref();
-    output::print(&report::quantize(&text, search, &chosen, &plan.operators, &sizes));
+    output::print(&report::quantize(
+        &text,
+        search,
+        &chosen,
+        &plan.operators,
+        &sizes,
+    ));
     Ok(())
 }
 

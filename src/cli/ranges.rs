@@ -7,12 +7,12 @@ use std::ops::ControlFlow;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
+use zeropoint::calibrate;
 use zeropoint::kernel::{Program, Statistics};
 use zeropoint::model::Model;
 use zeropoint::quantize::Options;
 use zeropoint::ranges::{Choice, NAMES, UnknownMethod};
 use zeropoint::tune::{self, Effort, Event};
-use zeropoint::calibrate;
 
 /// What is wanted.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
@@ -31,12 +31,18 @@ impl FromStr for Wanted {
     fn from_str(text: &str) -> Result<Wanted, String> {
         match text {
             "auto" => Ok(Wanted::Auto),
-            _ => text.parse().map(Wanted::Method).map_err(|e: UnknownMethod| match e {
-                UnknownMethod::Name(name) => {
-                    format!("there is no method '{name}'; the methods are auto, {}", NAMES.join(", "))
-                }
-                other => other.to_string(),
-            }),
+            _ => text
+                .parse()
+                .map(Wanted::Method)
+                .map_err(|e: UnknownMethod| match e {
+                    UnknownMethod::Name(name) => {
+                        format!(
+                            "there is no method '{name}'; the methods are auto, {}",
+                            NAMES.join(", ")
+                        )
+                    }
+                    other => other.to_string(),
+                }),
         }
     }
 }
@@ -178,7 +184,9 @@ fn stop_at_interrupts() {
     let _ = ctrlc::set_handler(|| {
         let swap = INTERRUPTS.compare_exchange(CAUGHT, STOP, Ordering::Relaxed, Ordering::Relaxed);
         match swap {
-            Ok(_) => eprintln!("stopping: what is best so far will be written; once more to end at once"),
+            Ok(_) => {
+                eprintln!("stopping: what is best so far will be written; once more to end at once")
+            }
             Err(_) => std::process::exit(INTERRUPTED),
         }
     });

@@ -60,7 +60,11 @@ impl Correction {
             _ => [vec![1.0], vec![1.0]],
         };
         // A group of a convolution sees its own channels alone.
-        let groups = if depthwise { 1 } else { means.len() / last.max(1) };
+        let groups = if depthwise {
+            1
+        } else {
+            means.len() / last.max(1)
+        };
         let mut lost = vec![0f64; channels];
         for (k, &w) in values.iter().enumerate() {
             let inner = k % last;
@@ -118,7 +122,8 @@ fn shares(window: &Window, size: [usize; 2], taps: [usize; 2]) -> [Vec<f64>; 2] 
             }
         };
         let inside = |tap: usize| {
-            let places = (0..outputs).map(|y| (y * stride).saturating_add(tap.saturating_mul(dilation)));
+            let places =
+                (0..outputs).map(|y| (y * stride).saturating_add(tap.saturating_mul(dilation)));
             let inside = places.filter(|&y| y >= before && y - before < size[i]);
             inside.count() as f64 / outputs.max(1) as f64
         };

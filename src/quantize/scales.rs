@@ -1,7 +1,7 @@
 //! What scales have to be for kernels to compute rightly.
 
-use crate::graph::{Binary, Op, Unary};
 use super::options::Weights;
+use crate::graph::{Binary, Op, Unary};
 use crate::num::affine::{quantize_weight, symmetric_8bit};
 use crate::num::{Affine, DType};
 

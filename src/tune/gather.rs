@@ -1,7 +1,7 @@
 //! One pass over the data: statistics of the samples that propose and of those that judge, what the latter need to judge,
 //! and means of channels.
 
-use super::{Error, Event, Task};
+use super::{Effort, Error, Event, Task};
 use crate::data::DataSet;
 use crate::graph::TensorId;
 use crate::kernel::{Feed, Keep, Program, Range, Session, SessionConfig, Statistics};
@@ -14,8 +14,9 @@ use std::sync::Arc;
 
 /// One sample in so many judges, at least; fewer samples than twice that judge and propose alike.
 const ONE_IN: usize = 4;
-/// Samples that judge at most.
+/// Samples that judge at most, and where there is time.
 const MOST_HELD: usize = 64;
+const MANY_HELD: usize = 256;
 /// Bytes of inputs and outputs that are kept for them at most.
 const HELD_BYTES: usize = 512 << 20;
 /// Samples whose channels are averaged at most.
@@ -70,12 +71,21 @@ pub(super) fn gather(
         feeds: feeds.clone(),
     };
     let total = data.len();
-    let one_in = held_one_in(program, total);
-    let mut proposing = task.device.session(program, &config(Keep::Nothing, task.batch))?;
+    let most = match task.effort {
+        Effort::Long => MANY_HELD,
+        _ => MOST_HELD,
+    };
+    let one_in = held_one_in(program, total, most);
+    let mut proposing = task
+        .device
+        .session(program, &config(Keep::Nothing, task.batch))?;
     let mut judging = match one_in {
         Some(_) => {
-            let batch = proposing.batch().min(MOST_HELD);
-            Some(task.device.session(program, &config(Keep::Outputs, Some(batch)))?)
+            let batch = proposing.batch().min(most);
+            Some(
+                task.device
+                    .session(program, &config(Keep::Outputs, Some(batch)))?,
+            )
         }
         None => None,
     };
@@ -87,7 +97,9 @@ pub(super) fn gather(
     let mut seen = 0;
     stream::each(data, proposing.batch(), |batch: Batch| {
         let of = |wanted: &dyn Fn(usize) -> bool| -> Vec<usize> {
-            (0..batch.samples).filter(|&i| wanted(batch.first + i)).collect()
+            (0..batch.samples)
+                .filter(|&i| wanted(batch.first + i))
+                .collect()
         };
         let there = of(&|i| !is_held(i));
         let back = of(&is_held);
@@ -97,7 +109,13 @@ pub(super) fn gather(
         extend(&mut averaged, rows(program, &batch.inputs, &some));
         if let (Some(session), false) = (&mut judging, back.is_empty()) {
             let inputs = rows(program, &batch.inputs, &back);
-            let outputs = run(session.as_mut(), program, &feeds, inputs.clone(), back.len())?;
+            let outputs = run(
+                session.as_mut(),
+                program,
+                &feeds,
+                inputs.clone(),
+                back.len(),
+            )?;
             extend(&mut held.inputs, inputs);
             extend(&mut held.outputs, outputs);
             held.samples += back.len();
@@ -137,12 +155,12 @@ pub(super) fn gather(
 }
 
 /// One sample in how many is held back; none if there are too few, or what they need is too much.
-fn held_one_in(program: &Program, samples: usize) -> Option<usize> {
+fn held_one_in(program: &Program, samples: usize, most: usize) -> Option<usize> {
     let graph = &program.graph;
     let bytes = |&id: &TensorId| graph.elements(id) * graph.tensors[id].dtype.size();
     let results = graph.results();
     let each: usize = graph.inputs.iter().chain(&results).map(bytes).sum();
-    let most = MOST_HELD.min(HELD_BYTES / each.max(1));
+    let most = most.min(HELD_BYTES / each.max(1));
     if results.is_empty() || most == 0 || samples < 2 {
         return None;
     }
@@ -175,9 +193,8 @@ impl Seen {
 /// Some samples of a batch.
 pub(super) fn rows(program: &Program, inputs: &[Values], samples: &[usize]) -> Vec<Values> {
     let ids = program.graph.inputs.iter();
-    let one = |(values, &id): (&Values, &TensorId)| {
-        pick(values, program.graph.elements(id), samples)
-    };
+    let one =
+        |(values, &id): (&Values, &TensorId)| pick(values, program.graph.elements(id), samples);
     inputs.iter().zip(ids).map(one).collect()
 }
 
@@ -263,7 +280,9 @@ fn means(task: Task<'_>, feeds: &[Feed], inputs: &[Values]) -> Result<Correction
             };
             let sums = sums.entry((id, many)).or_insert_with(|| vec![0.0; many]);
             for row in values.chunks(many) {
-                sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x));
+                sums.iter_mut()
+                    .zip(row)
+                    .for_each(|(sum, &x)| *sum += f64::from(x));
             }
         }
     }

@@ -2,13 +2,15 @@
 
 use super::gather::{Gathered, pick, rows, run};
 use super::{Error, Task};
-use crate::graph;
+use crate::graph::{self, Graph, Op, TensorId, Unary};
 use crate::kernel::{self, Keep, SessionConfig, Statistics};
 use crate::num::Values;
 use crate::quantize::{self, Io, Options};
 
-/// Ratios of squared error and squared values below this do not count: 40 dB.
-const GOOD_ENOUGH: f64 = 1e-4;
+/// Ratios of squared error and squared values far below this do not count: 50 dB.
+const GOOD_ENOUGH: f64 = 1e-5;
+/// The same for probabilities, which end in a decision: what is closer than 25 dB hardly ever changes one.
+const DECIDED: f64 = 3e-3;
 /// Nor do they count above this.
 const HOPELESS: f64 = 1e4;
 /// Squared values of a sample are taken to be no less than this share of the mean: an output may be 0 throughout.
@@ -19,8 +21,8 @@ pub(super) struct Judge<'a> {
     task: Task<'a>,
     gathered: &'a Gathered,
     blocks: Vec<Block>,
-    /// Mean squared values of each result.
-    signals: Vec<f64>,
+    /// Mean squared values of each result, and the ratio that is good enough for it.
+    scales: Vec<(f64, f64)>,
     /// Work before the first sample, in samples.
     preparation: usize,
     /// Samples that were run.
@@ -48,7 +50,11 @@ impl<'a> Judge<'a> {
     pub fn new(task: Task<'a>, gathered: &'a Gathered) -> Judge<'a> {
         let held = &gathered.held;
         let graph = &task.program.graph;
-        let elements: Vec<usize> = graph.results().iter().map(|&id| graph.elements(id)).collect();
+        let elements: Vec<usize> = graph
+            .results()
+            .iter()
+            .map(|&id| graph.elements(id))
+            .collect();
         let block = |samples: &[usize]| Block {
             samples: samples.len(),
             inputs: rows(task.program, &held.inputs, samples),
@@ -64,15 +70,20 @@ impl<'a> Judge<'a> {
         let cuts = [0, n.div_ceil(8), n.div_ceil(4), n.div_ceil(2), n];
         let blocks = cuts.windows(2).filter(|w| w[0] < w[1]);
         let blocks = blocks.map(|w| block(&order[w[0]..w[1]])).collect();
-        let signals = held.outputs.iter().map(|values| {
+        let results = held.outputs.iter().zip(graph.results());
+        let scales = results.map(|(values, id)| {
             let squares: f64 = reals(values).iter().map(|x| x * x).sum();
-            squares / n.max(1) as f64
+            let enough = match is_probability(graph, id) {
+                true => DECIDED,
+                false => GOOD_ENOUGH,
+            };
+            (squares / n.max(1) as f64, enough)
         });
         // Weights are quantized and packed once a candidate, which takes about as long as sixty operations each.
         let floor = task.program.floors().total;
         let preparation = 15 * floor.constant_bytes / floor.operations.max(1);
         Judge {
-            signals: signals.collect(),
+            scales: scales.collect(),
             preparation: preparation.min(8) as usize,
             task,
             gathered,
@@ -84,7 +95,11 @@ impl<'a> Judge<'a> {
 
     /// Scores of a candidate, unless it falls behind on its way: after an eighth of the samples it may be a standard error
     /// behind what it has to be ahead of `best`, after a quarter half of one, and after half of them nothing.
-    pub fn score(&mut self, options: &Options, best: Option<(&[f64], f64)>) -> Result<Verdict, Error> {
+    pub fn score(
+        &mut self,
+        options: &Options,
+        best: Option<(&[f64], f64)>,
+    ) -> Result<Verdict, Error> {
         let program = self.task.program;
         let seen = &self.gathered.all;
         let options = Options {
@@ -109,7 +124,13 @@ impl<'a> Judge<'a> {
         let mut scores = Vec::with_capacity(held);
         for block in &self.blocks {
             let feeds = &self.gathered.feeds;
-            let outputs = run(session.as_mut(), &program, feeds, block.inputs.clone(), block.samples)?;
+            let outputs = run(
+                session.as_mut(),
+                &program,
+                feeds,
+                block.inputs.clone(),
+                block.samples,
+            )?;
             self.spent += block.samples;
             scores.extend(self.scores(block, &outputs));
             if let Some((best, least)) = best {
@@ -127,7 +148,8 @@ impl<'a> Judge<'a> {
     fn scores(&self, block: &Block, outputs: &[Values]) -> Vec<f64> {
         let mut scores = vec![0.0; block.samples];
         let share = 1.0 / outputs.len().max(1) as f64;
-        for ((float, test), signal) in block.outputs.iter().zip(outputs).zip(&self.signals) {
+        let results = block.outputs.iter().zip(outputs).zip(&self.scales);
+        for ((float, test), &(signal, enough)) in results {
             let integers = !matches!(float, Values::F32(_));
             let (float, test) = (reals(float), reals(test));
             let elements = (float.len() / block.samples).max(1);
@@ -145,7 +167,7 @@ impl<'a> Judge<'a> {
                 };
                 // NaN is hopeless, too.
                 let ratio = if ratio < HOPELESS { ratio } else { HOPELESS };
-                *score -= 10.0 * share * (ratio + GOOD_ENOUGH).log10();
+                *score -= 10.0 * share * (ratio + enough).log10();
             }
         }
         scores
@@ -161,6 +183,21 @@ pub(super) fn ahead(scores: &[f64], others: &[f64]) -> (f64, f64) {
     (mean, (squares / n / (n - 1.0).max(1.0)).sqrt())
 }
 
+/// Whether a tensor holds probabilities: what SOFTMAX or LOGISTIC computes, moved or not.
+fn is_probability(graph: &Graph, mut id: TensorId) -> bool {
+    loop {
+        let Some(node) = graph.nodes.iter().find(|n| n.outputs.contains(&id)) else {
+            return false;
+        };
+        match (&node.op, node.inputs.first()) {
+            (Op::Softmax { .. } | Op::Unary(Unary::Logistic), _) => return true,
+            // Nodes are in execution order, so this ends.
+            (Op::Move(_), Some(&Some(input))) => id = input,
+            _ => return false,
+        }
+    }
+}
+
 /// Indices so that any first part of them is spread over all: neighbours in the data are often alike.
 fn scattered(n: usize) -> Vec<usize> {
     let bits = usize::BITS - n.max(1).leading_zeros();
@@ -171,7 +208,11 @@ fn scattered(n: usize) -> Vec<usize> {
 fn reals(values: &Values) -> Vec<f64> {
     match values {
         Values::F32(v) => v.iter().map(|&x| f64::from(x)).collect(),
-        other => other.to_f32(|x| x as f32).into_iter().map(f64::from).collect(),
+        other => other
+            .to_f32(|x| x as f32)
+            .into_iter()
+            .map(f64::from)
+            .collect(),
     }
 }
 

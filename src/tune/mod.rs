@@ -9,10 +9,11 @@
 //! 2. `judge`: a candidate's score, in decibels for each sample that was held back.
 //! 3. `search`: which candidates are tried in which order, and which are kept.
 //!
-//! The score of a sample is −10 · log₁₀(e + 10⁻⁴), e the squared error of an output over its squared values, and the mean of
-//! that over outputs. The logarithm keeps a single sample with huge values from outvoting all others (as one does where
-//! logits reach from −30680 to 2.6), and beyond 40 dB there is little left to gain, so that samples which are bad count
-//! most.
+//! The score of a sample is −10 · log₁₀(e + ε), e the squared error of an output over its squared values, and the mean of
+//! that over outputs. The logarithm keeps a single sample with huge values from outvoting all others, as one does where
+//! logits reach from −30680 to 2.6. ε says where there is nothing left to gain: at 50 dB, and at 25 dB for probabilities,
+//! which end in a decision, so that the samples that are bad count. Labels would add little: they say which of two outputs
+//! is right, the float model says how far each is off.
 //!
 //! **Jointly.** Ranges interact: what one tensor clips, the next need not hold. So candidates change many tensors at once:
 //! all, then halves of the model in execution order, kinds of operators, quarters and so on down to single tensors.

@@ -5,7 +5,7 @@ use super::judge::{Judge, Verdict, ahead};
 use super::{Effort, Error, Event, Search, Step, Task};
 use crate::graph::{Graph, TensorId};
 use crate::num::Range;
-use crate::quantize::{self, Chosen, Memo, Options, Why, Weights};
+use crate::quantize::{self, Chosen, Memo, Options, Weights, Why};
 use crate::ranges::{Choice, Statistics};
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -28,13 +28,15 @@ const METHODS: [&str; 9] = [
 const FOR_GROUPS: usize = 3;
 /// Ranges get narrower and wider by powers of this: a quarter of an octave.
 const QUARTER: f32 = 0.840_896_4;
-/// Steps of a group's ranges. Half as wide; where that is not far behind, less so; and back.
-const NARROWER: [i32; 3] = [4, 2, -2];
-/// How far behind half as wide may be for a smaller step to be tried, in dB.
-const NOT_FAR: f64 = 3.0;
+/// By how many quarters the ranges of a group get narrower, each as often as it gains, and then wider again.
+const NARROWER: [i32; 4] = [4, 2, 1, -1];
+/// A smaller step is tried where the one before gained, or was no further behind than this, in dB.
+const NOT_FAR: f64 = 2.0;
 /// What a change has to gain to be kept, in dB and in standard errors.
 const LEAST_GAIN: f64 = 0.05;
 const ERRORS: f64 = 1.5;
+/// The same for the few changes of all tensors, among which chance has less to choose from.
+const FEW_ERRORS: f64 = 0.5;
 /// How much worse ranges from all samples may be to be taken, in dB: more samples have seen more.
 const WORSE: f64 = 0.1;
 /// How often groups are gone through at most.
@@ -149,7 +151,9 @@ impl Searcher<'_, '_> {
             corrected: true,
             ..self.best.clone()
         };
-        self.attempt(corrected, 0.0, || "biases make up for rounded weights".into())?;
+        self.attempt(corrected, FEW_ERRORS, || {
+            "biases make up for rounded weights".into()
+        })?;
         Ok(())
     }
 
@@ -177,7 +181,7 @@ impl Searcher<'_, '_> {
             };
             let name = self.methods[method].to_string();
             let before = mean(&self.scores) - start;
-            let gain = self.attempt(all, 0.0, || format!("all tensors by {name}"))?;
+            let gain = self.attempt(all, FEW_ERRORS, || format!("all tensors by {name}"))?;
             gains.push((before + gain.unwrap_or(f64::NEG_INFINITY), method));
         }
         gains.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -212,24 +216,23 @@ impl Searcher<'_, '_> {
 
     /// Narrower ranges for a group, and wider ones where they are narrow.
     fn narrow(&mut self, name: &str, group: &[usize]) -> Result<(), Error> {
-        let mut half = 0.0;
+        let mut promising = true;
         for step in NARROWER {
-            if step == 2 && half < -NOT_FAR {
-                continue;
-            }
-            loop {
+            let mut last = None;
+            while promising || step < 0 {
                 let what = format!("{name} × {:.2}", QUARTER.powi(step));
                 let gain = self.change(what, group, |rule| Rule {
                     narrower: (rule.narrower + step).max(0),
                     ..rule
                 })?;
-                if step == NARROWER[0] {
-                    half = gain.unwrap_or(f64::NEG_INFINITY);
-                }
-                if !gain.is_some_and(|gain| gain > 0.0) {
+                let kept = gain.is_some_and(|gain| gain > 0.0);
+                promising = kept || (promising && gain.is_some_and(|gain| gain > -NOT_FAR));
+                last = last.or(gain.filter(|_| kept));
+                if !kept {
                     break;
                 }
             }
+            promising |= last.is_some();
         }
         Ok(())
     }
@@ -260,7 +263,9 @@ impl Searcher<'_, '_> {
             return Ok(None);
         }
         let options = self.options(&state, &self.proposals);
-        let verdict = self.judge.score(&options, Some((&self.scores, LEAST_GAIN)))?;
+        let verdict = self
+            .judge
+            .score(&options, Some((&self.scores, LEAST_GAIN)))?;
         let gain = match verdict {
             Verdict::Behind(gain) => gain.min(0.0),
             Verdict::Scores(scores) => {
@@ -294,7 +299,10 @@ impl Searcher<'_, '_> {
         if options.chosen.is_empty() {
             return Ok(());
         }
-        if let Verdict::Scores(scores) = self.judge.score(&options, Some((&self.scores, f64::NEG_INFINITY)))? {
+        if let Verdict::Scores(scores) = self
+            .judge
+            .score(&options, Some((&self.scores, f64::NEG_INFINITY)))?
+        {
             let (gain, _) = ahead(&scores, &self.scores);
             if gain > -WORSE {
                 let what = "proposed anew from all samples".into();
@@ -401,12 +409,17 @@ fn tensors(task: Task<'_>, gathered: &Gathered) -> Result<Vec<TensorId>, Error> 
     }
     let free = |id: TensorId| {
         let method = producers.get(&id).and_then(|i| task.options.methods.get(i));
-        let histogram = gathered.proposing.histograms.get(id).is_some_and(Option::is_some);
+        let histogram = gathered
+            .proposing
+            .histograms
+            .get(id)
+            .is_some_and(Option::is_some);
         method.is_none() && histogram && !graph.tensors[id].variable
     };
-    let own = plan.activations.iter().filter(|a| {
-        matches!(a.why, Why::Range { .. } | Why::Least { .. })
-    });
+    let own = plan
+        .activations
+        .iter()
+        .filter(|a| matches!(a.why, Why::Range { .. } | Why::Least { .. }));
     let added = plan.tensors.iter().filter(|t| t.affine.is_some());
     let mut all: Vec<TensorId> = own.map(|a| a.tensor).chain(added.map(|t| t.like)).collect();
     all.retain(|&id| free(id));

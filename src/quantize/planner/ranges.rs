@@ -19,7 +19,10 @@ impl Planner<'_> {
         // What is so wide that no scale serves is refused, whatever a method would keep of it.
         let all = self.activation(id, seen, dtype)?;
         if let Some(chosen) = self.options.chosen.get(&id) {
-            let Range { min: low, max: high } = chosen.range;
+            let Range {
+                min: low,
+                max: high,
+            } = chosen.range;
             let affine = self.activation(id, chosen.range, dtype)?;
             let method = chosen.method.clone();
             let why = Why::Chosen {
