@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use zeropoint::graph::SUPPORT;
 
 /// Each room of the library with the rooms it may import.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("num", &[]),
     ("model", &[]),
     ("data", &["num"]),
@@ -24,11 +24,17 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("simplify", &["cpu", "graph", "kernel", "model", "num"]),
     ("ranges", &["num"]),
     ("quantize", &["graph", "model", "num", "ranges"]),
+    (
+        "tune",
+        &[
+            "data", "graph", "kernel", "model", "num", "quantize", "ranges", "stream",
+        ],
+    ),
     // Result structs, and of the graph only the rows of the support table.
     (
         "report",
         &[
-            "check", "evaluate", "graph", "kernel", "model", "num", "quantize",
+            "check", "evaluate", "graph", "kernel", "model", "num", "quantize", "tune",
         ],
     ),
 ];

@@ -17,6 +17,7 @@ mod quantize;
 mod ranges;
 mod recipe;
 mod run;
+mod schemes;
 mod seen;
 mod selection;
 mod target;

@@ -1,7 +1,8 @@
 //! `zeropoint plan`
 
-use super::choices::{Choices, Planned, SCHEMES};
+use super::choices::{Choices, Planned};
 use super::plan_file::PlanFile;
+use super::schemes::SCHEMES;
 use super::{Failure, output};
 use clap::Args;
 use zeropoint::kernel;

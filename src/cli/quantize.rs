@@ -1,7 +1,8 @@
 //! `zeropoint quantize`
 
-use super::choices::{Choices, Planned, SCHEMES, Scheme};
+use super::choices::{Choices, Planned};
 use super::plan_file::PlanFile;
+use super::schemes::{SCHEMES, Scheme};
 use super::seen::Seen;
 use super::selection::Selection;
 use super::{Failure, output};

@@ -116,6 +116,7 @@ pub fn search(
     device: &DeviceArguments,
     (float, program): (&Model, &Program),
     options: &Options,
+    fixed_weights: bool,
     effort: Effort,
 ) -> Result<(Seen, Options), Failure> {
     let (mut set, feeds) = data.open(&program.graph)?;
@@ -128,6 +129,7 @@ pub fn search(
         float,
         program,
         options,
+        fixed_weights,
         device: computes.as_ref(),
         batch: device.batch,
         effort,

@@ -1,8 +1,8 @@
 //! Recipes: ordered rules that say what becomes of which operators. TOML; `docs/recipes.md` explains it, and
 //! `docs/recipe.schema.json` describes it for editors.
 
-use super::choices::{DynamicRows, IoChoice};
 use super::ranges::Wanted;
+use super::schemes::{DynamicRows, IoChoice};
 use super::selection::{is, matches};
 use super::{Failure, output};
 use regex::Regex;

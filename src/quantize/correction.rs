@@ -130,3 +130,139 @@ fn shares(window: &Window, size: [usize; 2], taps: [usize; 2]) -> [Vec<f64>; 2] 
         (0..taps[i]).map(inside).collect()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Activation, Tensor};
+    use crate::num::DType;
+    use proptest::prelude::*;
+
+    fn tensor(shape: &[usize], constant: Option<Vec<f32>>) -> Tensor {
+        Tensor {
+            name: String::new(),
+            shape: shape.to_vec(),
+            dtype: DType::F32,
+            quantization: None,
+            constant: constant.map(Values::F32),
+            variable: false,
+        }
+    }
+
+    /// A graph of one node with input, weights and bias.
+    fn graph(op: Op, input: &[usize], weights: &[usize], values: &[f32], units: usize) -> Graph {
+        let node = Node {
+            index: 0,
+            op,
+            inputs: vec![Some(0), Some(1), Some(2)],
+            outputs: vec![3],
+            intermediates: Vec::new(),
+        };
+        Graph {
+            file: "test".into(),
+            tensors: vec![
+                tensor(input, None),
+                tensor(weights, Some(values.to_vec())),
+                tensor(&[units], Some(vec![0.0; units])),
+                tensor(&[1], None),
+            ],
+            nodes: vec![node],
+            inputs: vec![0],
+            outputs: vec![3],
+        }
+    }
+
+    fn rounded(w: f32, scale: f32) -> f32 {
+        f32::from(quantize_weight(w, 1.0 / scale)) * scale
+    }
+
+    proptest! {
+        /// Where every pixel is the mean, the correction is what the outputs lose on average, padding included.
+        #[test]
+        fn a_convolution_loses_nothing_on_average(
+            values in prop::collection::vec(-1f32..1.0, 3 * 9 * 2),
+            means in prop::collection::vec(-5f32..5.0, 2),
+            scales in prop::collection::vec(0.01f32..0.3, 3),
+            stride in 1usize..3,
+            dilation in 1usize..3,
+            same in any::<bool>(),
+            depthwise in any::<bool>(),
+        ) {
+            let size = [7, 6];
+            let window = Window {
+                padding: if same { Padding::Same } else { Padding::Valid },
+                stride: [stride, stride],
+                dilation: [dilation, dilation],
+                activation: Activation::None,
+            };
+            let (op, shape, units) = match depthwise {
+                true => (Op::DepthwiseConv2d(window), [1, 3, 3, 2], 2),
+                false => (Op::Conv2d(window), [3, 3, 3, 2], 3),
+            };
+            let values = &values[..shape.iter().product()];
+            let graph = graph(op, &[1, 7, 6, 2], &shape, values, units);
+            prop_assert_eq!(Correction::wanted(&graph), vec![(0, 2)]);
+            let correction = Correction::new([((0, 2), means.clone())].into());
+            let found = correction.of(&graph, &graph.nodes[0], &scales[..units]).unwrap();
+            prop_assert_eq!(found.len(), units);
+            // Output by output, tap by tap.
+            let span = 2 * dilation + 1;
+            let [rows, columns] = size.map(|n| if same { n.div_ceil(stride) } else { (n - span) / stride + 1 });
+            let pad = |n: usize, outputs: usize| match same {
+                true => ((outputs - 1) * stride + span).saturating_sub(n) / 2,
+                false => 0,
+            };
+            let [top, left] = [pad(size[0], rows), pad(size[1], columns)];
+            for unit in 0..units {
+                let mut lost = 0f64;
+                for (y, x) in (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x))) {
+                    for (i, j) in (0..3).flat_map(|i| (0..3).map(move |j| (i, j))) {
+                        let row = (y * stride + i * dilation).checked_sub(top);
+                        let column = (x * stride + j * dilation).checked_sub(left);
+                        if row.is_none_or(|r| r >= size[0]) || column.is_none_or(|c| c >= size[1]) {
+                            continue;
+                        }
+                        for channel in 0..2 {
+                            let w = match depthwise {
+                                true if channel != unit => continue,
+                                true => values[(i * 3 + j) * 2 + unit],
+                                false => values[((unit * 3 + i) * 3 + j) * 2 + channel],
+                            };
+                            lost += f64::from(w - rounded(w, scales[unit])) * f64::from(means[channel]);
+                        }
+                    }
+                }
+                let mean = lost / (rows * columns) as f64;
+                prop_assert!((f64::from(found[unit]) - mean).abs() < 1e-4, "{} {}", found[unit], mean);
+            }
+        }
+    }
+
+    #[test]
+    fn a_unit_of_a_dense_layer_has_a_mean_for_each_weight() {
+        let op = Op::FullyConnected {
+            activation: Activation::None,
+            asymmetric: false,
+        };
+        let values = [0.3, -0.4, 0.26, 0.9];
+        let graph = graph(op, &[1, 2, 1, 1], &[2, 2], &values, 2);
+        assert_eq!(Correction::wanted(&graph), [(0, 2)]);
+        let correction = Correction::new([((0, 2), vec![10.0, 1.0])].into());
+        // One scale for all: 0.3 becomes 0.25, -0.4 becomes -0.5, 0.26 becomes 0.25, 0.9 becomes 1.
+        let found = correction.of(&graph, &graph.nodes[0], &[0.25]).unwrap();
+        let expected = [0.05 * 10.0 + 0.1, 0.01 * 10.0 - 0.1];
+        assert!(
+            found
+                .iter()
+                .zip(expected)
+                .all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-5),
+            "{found:?}"
+        );
+        // Nothing is known of this tensor.
+        assert!(
+            Correction::default()
+                .of(&graph, &graph.nodes[0], &[0.25])
+                .is_none()
+        );
+    }
+}

@@ -172,3 +172,41 @@ pub(super) fn not_negative(affine: Affine) -> Affine {
         zero_point: -128,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn error(values: &[f32], scale: f32) -> f64 {
+        let lost =
+            |&x: &f32| f64::from(x) - f64::from(quantize_weight(x, 1.0 / scale)) * f64::from(scale);
+        values.iter().map(|x| lost(x).powi(2)).sum()
+    }
+
+    proptest! {
+        #[test]
+        fn the_least_error_is_no_larger_than_that_of_the_largest_weight(
+            values in prop::collection::vec(-3f32..3.0, 1..400),
+        ) {
+            let widest = weight_scales(&values, 1, values.len(), Weights::MinMax)[0];
+            let found = weight_scales(&values, 1, values.len(), Weights::Mse)[0];
+            prop_assert!(found <= widest && found >= 0.74 * widest);
+            prop_assert!(error(&values, found) <= error(&values, widest) * 1.0001 + 1e-12);
+        }
+
+        /// Channels lie side by side or one after the other, and never mix.
+        #[test]
+        fn channels_are_by_themselves(
+            rows in prop::collection::vec(prop::collection::vec(-3f32..3.0, 9), 1..6),
+            mse in any::<bool>(),
+        ) {
+            let method = if mse { Weights::Mse } else { Weights::MinMax };
+            let alone: Vec<f32> = rows.iter().flat_map(|row| weight_scales(row, 1, 9, method)).collect();
+            let after: Vec<f32> = rows.concat();
+            prop_assert_eq!(&weight_scales(&after, rows.len(), 9, method), &alone);
+            let beside: Vec<f32> = (0..9).flat_map(|i| rows.iter().map(move |row| row[i])).collect();
+            prop_assert_eq!(&weight_scales(&beside, rows.len(), 1, method), &alone);
+        }
+    }
+}

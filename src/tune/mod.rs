@@ -50,6 +50,8 @@ pub struct Task<'a> {
     pub program: &'a Program,
     /// What is wanted. Nodes with a method of their own keep it.
     pub options: &'a Options,
+    /// Whether weights are to get their scales as the options say, whatever other ways might gain.
+    pub fixed_weights: bool,
     /// Where to compute.
     pub device: &'a dyn Device,
     /// Samples at once; chosen from memory where `None`.

@@ -157,7 +157,11 @@ impl Searcher<'_, '_> {
         Ok(())
     }
 
+    /// Scales of weights by their squared error.
     fn weights(&mut self) -> Result<(), Error> {
+        if self.task.fixed_weights {
+            return Ok(());
+        }
         let weights = State {
             weights: Weights::Mse,
             ..self.best.clone()

@@ -52,7 +52,7 @@ fn is_chosen(activation: &Value) -> bool {
 fn percentiles_narrow_ranges_and_litert_agrees() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let all = quantize(&path("all.tflite"), &[]);
+    let all = quantize(&path("all.tflite"), &["--effort", "0"]);
     let cut = quantize(&path("cut.tflite"), &["--method", "percentile:0.1,99.9"]);
     assert_eq!(all.len(), cut.len());
     for (a, b) in all.iter().zip(&cut) {
@@ -135,8 +135,11 @@ fn rules_give_single_operators_their_method() {
         quantize(&path(name), &["--recipe", &recipe])
     };
     let rule = "[[rule]]\nop = 'CONV_2D'\nmethod = 'percentile:5,95'\n";
-    let plain = of("version = 1\n", "plain.tflite");
-    let convs = of(&format!("version = 1\n{rule}"), "convs.tflite");
+    let plain = of("version = 1\nmethod = 'minmax'\n", "plain.tflite");
+    let convs = of(
+        &format!("version = 1\nmethod = 'minmax'\n{rule}"),
+        "convs.tflite",
+    );
     let others = of(
         &format!("version = 1\nmethod = 'mse'\n{rule}"),
         "others.tflite",
