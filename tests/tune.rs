@@ -135,7 +135,8 @@ fn searched(device: &dyn Device, samples: usize, stop: usize) -> (Options, Outco
     let read = model::read(Path::new(&file)).unwrap();
     let (float, graph) = simplify::load(read, &file).unwrap();
     let float = simplify::fuse(float, &graph);
-    let program = prepare(graph::load(&float, &file).unwrap()).unwrap();
+    let graph = graph::load(&float, &file).unwrap();
+    let program = prepare(graph.clone()).unwrap();
     let options = data::Options {
         limit: Some(samples),
         ..data::Options::default()
@@ -145,6 +146,7 @@ fn searched(device: &dyn Device, samples: usize, stop: usize) -> (Options, Outco
     let options = Options::new(Io::Float);
     let task = Task {
         float: &float,
+        graph: &graph,
         program: &program,
         options: &options,
         fixed_weights: false,
@@ -162,9 +164,8 @@ fn searched(device: &dyn Device, samples: usize, stop: usize) -> (Options, Outco
     });
     let found = found.unwrap();
     // What was found can be carried out.
-    let graph = &program.graph;
-    let plan = quantize::plan_by(graph, &found.ranges, &found.histograms, &found.options).unwrap();
-    quantize::apply(&float, graph, &plan).unwrap();
+    let plan = quantize::plan_by(&graph, &found.ranges, &found.histograms, &found.options).unwrap();
+    quantize::apply(&float, &graph, &plan).unwrap();
     (options, found)
 }
 

@@ -299,7 +299,7 @@ impl Choices {
         let mut seen = match (&self.data, statistics, needs_ranges) {
             (Some(data), _, true) => match effort {
                 Some(effort) => {
-                    let models = (&float, &program);
+                    let models = (&float, &graph, &program);
                     let fixed = self.weights.is_some();
                     let (seen, options) =
                         search(data, &self.device, models, &options, fixed, effort)?;

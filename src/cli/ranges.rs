@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 use zeropoint::calibrate;
+use zeropoint::graph::Graph;
 use zeropoint::kernel::{Program, Statistics};
 use zeropoint::model::Model;
 use zeropoint::quantize::Options;
@@ -114,7 +115,7 @@ pub fn calibrate(
 pub fn search(
     data: &DataArguments,
     device: &DeviceArguments,
-    (float, program): (&Model, &Program),
+    (float, graph, program): (&Model, &Graph, &Program),
     options: &Options,
     fixed_weights: bool,
     effort: Effort,
@@ -127,6 +128,7 @@ pub fn search(
     let mut judging = None;
     let task = tune::Task {
         float,
+        graph,
         program,
         options,
         fixed_weights,

@@ -249,8 +249,7 @@ pub(super) fn run(
 
 /// Means of the channels that biases are corrected with.
 fn means(task: Task<'_>, feeds: &[Feed], inputs: &[Values]) -> Result<Correction, Error> {
-    let program = task.program;
-    let graph = &program.graph;
+    let (program, graph) = (task.program, task.graph);
     let wanted = Correction::wanted(graph);
     let Some((values, &id)) = inputs.iter().zip(&graph.inputs).next() else {
         return Ok(Correction::default());

@@ -49,7 +49,7 @@ pub(super) enum Verdict {
 impl<'a> Judge<'a> {
     pub fn new(task: Task<'a>, gathered: &'a Gathered) -> Judge<'a> {
         let held = &gathered.held;
-        let graph = &task.program.graph;
+        let graph = task.graph;
         let elements: Vec<usize> = graph
             .results()
             .iter()
@@ -100,15 +100,15 @@ impl<'a> Judge<'a> {
         options: &Options,
         best: Option<(&[f64], f64)>,
     ) -> Result<Verdict, Error> {
-        let program = self.task.program;
+        let graph = self.task.graph;
         let seen = &self.gathered.all;
         let options = Options {
             io: Io::Float,
             ..options.clone()
         };
-        let plan = quantize::plan_by(&program.graph, &seen.ranges, &seen.histograms, &options)?;
-        let model = quantize::apply(self.task.float, &program.graph, &plan)?;
-        let program = kernel::prepare(graph::load(&model, &program.graph.file)?)?;
+        let plan = quantize::plan_by(graph, &seen.ranges, &seen.histograms, &options)?;
+        let model = quantize::apply(self.task.float, graph, &plan)?;
+        let program = kernel::prepare(graph::load(&model, &graph.file)?)?;
         let largest = self.blocks.iter().map(|b| b.samples).max().unwrap_or(1);
         let config = SessionConfig {
             batch: Some(self.task.batch.unwrap_or(largest).min(largest)),

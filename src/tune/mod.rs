@@ -33,7 +33,7 @@ mod judge;
 mod search;
 
 use crate::data::DataSet;
-use crate::graph;
+use crate::graph::{self, Graph};
 use crate::kernel::{Device, DeviceError, Feed, Program, Range};
 use crate::model::Model;
 use crate::num::Histogram;
@@ -46,6 +46,8 @@ use std::ops::ControlFlow;
 pub struct Task<'a> {
     /// The float model, without what is known beforehand.
     pub float: &'a Model,
+    /// Its graph.
+    pub graph: &'a Graph,
     /// The same, prepared.
     pub program: &'a Program,
     /// What is wanted. Nodes with a method of their own keep it.

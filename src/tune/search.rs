@@ -8,7 +8,7 @@ use crate::num::Range;
 use crate::quantize::{self, Chosen, Memo, Options, Weights, Why};
 use crate::ranges::{Choice, Statistics};
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -298,7 +298,13 @@ impl Searcher<'_, '_> {
 
     /// The same rules for the statistics of all samples, unless that is worse.
     fn anew(&mut self) -> Result<(), Error> {
-        let proposals = proposals(self.task, &self.tensors, &self.methods, &self.gathered.all);
+        let mut proposals = self.proposals.clone();
+        let used: BTreeSet<usize> = self.best.rules.iter().map(|rule| rule.method).collect();
+        for method in used {
+            let (graph, options) = (self.task.graph, self.task.options);
+            let (name, seen) = (&self.methods[method], &self.gathered.all);
+            proposals[method] = propose(graph, options, &self.tensors, name, seen);
+        }
         let options = self.options(&self.best, &proposals);
         if options.chosen.is_empty() {
             return Ok(());
@@ -387,7 +393,7 @@ impl Searcher<'_, '_> {
 
     /// What computes a tensor.
     fn kind(&self, id: TensorId) -> String {
-        let graph = &self.task.program.graph;
+        let graph = self.task.graph;
         let node = graph.nodes.iter().find(|n| n.outputs.contains(&id));
         node.map_or("inputs".into(), |n| n.op.name().to_owned())
     }
@@ -404,7 +410,7 @@ impl Searcher<'_, '_> {
 
 /// Tensors whose ranges may be chosen, in execution order.
 fn tensors(task: Task<'_>, gathered: &Gathered) -> Result<Vec<TensorId>, Error> {
-    let graph = &task.program.graph;
+    let graph = task.graph;
     let seen = &gathered.all;
     let plan = quantize::plan_by(graph, &seen.ranges, &seen.histograms, task.options)?;
     let mut producers: HashMap<TensorId, usize> = HashMap::new();
@@ -441,7 +447,7 @@ fn proposals(
     seen: &Seen,
 ) -> Vec<Vec<Range>> {
     let methods = methods.par_iter();
-    let (graph, options) = (&task.program.graph, task.options);
+    let (graph, options) = (task.graph, task.options);
     methods
         .map(|m| propose(graph, options, tensors, m, seen))
         .collect()
@@ -470,7 +476,7 @@ fn propose(
             _ => range,
         }
     };
-    tensors.iter().map(one).collect()
+    tensors.par_iter().map(one).collect()
 }
 
 fn mean(scores: &[f64]) -> f64 {
