@@ -5,10 +5,12 @@
 
 mod file;
 mod named;
+mod samples;
 mod source;
 
 pub use file::{FileError, ModelIdentity, StatisticsFile, TensorStatistics};
 pub use named::{Named, export_ranges, import_ranges};
+pub use samples::{Part, Samples, each_sample, each_tensor, moving_average, seen_by_sample};
 pub use source::{ArraySource, Source};
 
 use crate::data::DataSet;

@@ -2,10 +2,13 @@
 
 mod calibrate;
 mod check;
+mod detail;
 mod elements;
 mod evaluate;
 mod inspect;
 mod lists;
+mod page;
+mod picture;
 mod plan;
 mod quantize;
 mod structure;
@@ -14,10 +17,12 @@ mod verify;
 
 pub use calibrate::{CalibrateReport, CalibrateRun, ProfileReport, SeenTensor, calibrate};
 pub use check::check;
+pub use detail::{DetailReport, MethodRange, TensorDetail, detail};
 pub use elements::Element;
 pub use evaluate::{Evaluation, evaluate};
 pub use inspect::{Inspection, inspect};
 pub use lists::{devices, ops};
+pub use page::page;
 pub use plan::{PlanReport, PlannedOperator, plan};
 pub use quantize::{ModelSize, quantize};
 pub use structure::{Cost, Structure, Tensors, structure};

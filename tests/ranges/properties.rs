@@ -23,6 +23,7 @@ pub fn choose(method: &Choice, range: Range, histogram: &Histogram, bits: u32) -
     method.range(&Statistics {
         range,
         histogram,
+        averaged: None,
         bits,
     })
 }

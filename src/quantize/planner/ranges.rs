@@ -19,10 +19,12 @@ impl Planner<'_> {
         // What is so wide that no scale serves is refused, whatever a method would keep of it.
         let all = self.activation(id, seen, dtype)?;
         let method = self.options.method(self.producers[id]);
-        if !method.needs_histogram() {
+        if !method.needs_histogram() && !method.needs_samples() {
             return Ok((all, Why::Range { min, max }));
         }
         let histogram = histograms.get(id).and_then(Option::as_ref);
+        // Nobody hands averages over.
+        let histogram = histogram.filter(|_| !method.needs_samples());
         let histogram = histogram.ok_or_else(|| Error::MissingHistogram {
             file: self.graph.file.clone(),
             tensor: self.graph.describe(id),
@@ -31,6 +33,7 @@ impl Planner<'_> {
         let kept = method.range(&Statistics {
             range: seen,
             histogram,
+            averaged: None,
             bits: 8 * dtype.size() as u32,
         });
         let why = Why::Chosen {
