@@ -198,12 +198,11 @@ fn extreme(which: &str, extreme: &Extreme) -> String {
 /// One tensor as text: facts, histogram with logarithmic bars, methods, extremes and the verdict.
 pub fn detail(t: &TensorDetail) -> String {
     let mut text = format!("tensor {}\n", t.title(80));
-    let facts = t
-        .facts()
-        .into_iter()
-        .map(|(word, value)| format!("{word} {value}"));
-    text += &format!("  {}\n\n", facts.collect::<Vec<_>>().join(", "));
-    text += &bars(&t.histogram);
+    for line in t.facts().chunks(5) {
+        let facts = line.iter().map(|(word, value)| format!("{word} {value}"));
+        text += &format!("  {}\n", facts.collect::<Vec<_>>().join(", "));
+    }
+    text += &format!("\n{}", bars(&t.histogram));
     let mut table = Table::new(&["method", ">min", ">max", ">values outside"]);
     for m in &t.methods {
         table.row(vec![
