@@ -6,11 +6,11 @@ use super::{Failure, detail, output, progress};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use zeropoint::calibrate::{self, Calibration, Named, Source, StatisticsFile};
+use zeropoint::calibrate::{self, Calibration, Channel, Named, Source, StatisticsFile};
 use zeropoint::kernel::{self, Program, Statistics};
 use zeropoint::num::Histogram;
 use zeropoint::report::{
-    self, CalibrateReport, CalibrateRun, DetailReport, ProfileReport, SeenTensor,
+    self, CalibrateReport, CalibrateRun, DetailReport, ProfileReport, SeenChannel, SeenTensor,
 };
 use zeropoint::{model, quantize};
 
@@ -42,6 +42,9 @@ pub struct Arguments {
     /// As --report, but print this tensor alone
     #[arg(long, value_name = "NAME|NUMBER", requires = "data", conflicts_with_all = ["merge", "ranges_only"])]
     report_tensor: Option<String>,
+    /// Run the data twice and show minimum, mean and maximum of each index of every tensor's last dimension
+    #[arg(long, requires = "data", conflicts_with = "merge")]
+    per_channel: bool,
     /// Gather minimum and maximum alone
     #[arg(long, requires = "data")]
     ranges_only: bool,
@@ -72,6 +75,14 @@ Are the samples enough, and which of them set the ranges?
 
 The same input gives the same bytes. A file belongs to one model, by its bytes.";
 
+/// What further passes over the data told.
+#[derive(Default)]
+struct More {
+    details: Option<DetailReport>,
+    /// By tensor number.
+    channels: Option<Vec<Vec<Channel>>>,
+}
+
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.check_places()?;
@@ -80,7 +91,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Ok((path.as_path(), file))
     });
     let merged = merged.collect::<Result<Vec<_>, Failure>>()?;
-    let (mut all, run, details) = match (&arguments.data, &arguments.import_ranges) {
+    let (mut all, run, more) = match (&arguments.data, &arguments.import_ranges) {
         (Some(data), _) => {
             // Before the work, not after it.
             if let Some((path, _)) = merged
@@ -89,8 +100,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             {
                 return Err(arguments.of_another_kind(path));
             }
-            let (file, run, details) = arguments.gather(data)?;
-            (Some(file), Some(run), details)
+            let (file, run, more) = arguments.gather(data)?;
+            (Some(file), Some(run), more)
         }
         (None, path) => {
             if !arguments.device.is_default() {
@@ -99,7 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 ));
             }
             let file = path.as_deref().map(|path| arguments.import(path));
-            (file.transpose()?, None, None)
+            (file.transpose()?, None, More::default())
         }
     };
     for (path, file) in merged {
@@ -120,6 +131,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             "warning: counted more than once: {source}; merge each part of the data once"
         ));
     }
+    let More { details, channels } = more;
     let which = arguments.report_tensor.as_deref();
     let detail = match (&details, which) {
         (Some(details), Some(which)) => Some(detail::find(details, which)?.clone()),
@@ -131,11 +143,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         output::write_whole(&to, &report::page(details))?;
         output::note(&format!("{}: a page about every tensor", to.display()));
     }
+    let tensors = all.tensors.iter().map(|t| SeenTensor {
+        channels: channels.as_ref().map(|all| by_channel(&all[t.tensor])),
+        ..seen(t)
+    });
     let report = CalibrateReport {
         run,
         samples: all.samples,
         sources: all.sources.iter().map(ToString::to_string).collect(),
-        tensors: all.tensors.iter().map(seen).collect(),
+        tensors: tensors.collect(),
         verdict: details.as_ref().map(report::DetailReport::sentence),
         detail,
     };
@@ -196,7 +212,7 @@ impl Arguments {
     fn gather(
         &self,
         data: &DataArguments,
-    ) -> Result<(StatisticsFile, CalibrateRun, Option<DetailReport>), Failure> {
+    ) -> Result<(StatisticsFile, CalibrateRun, More), Failure> {
         let (_, program) = data.program(&self.model)?;
         quantize::check_float(&program.graph)?;
         let (mut set, feeds) = data.open(&program.graph)?;
@@ -239,9 +255,16 @@ impl Arguments {
             }),
         };
         let wanted = self.report.is_some() || self.report_tensor.is_some();
-        let details = wanted
-            .then(|| detail::gather(device.as_ref(), &program, data, self.device.batch, &file));
-        Ok((file, run, details.transpose()?))
+        let (device, batch) = (device.as_ref(), self.device.batch);
+        let details = wanted.then(|| detail::gather(device, &program, data, batch, &file));
+        let channels = self
+            .per_channel
+            .then(|| detail::channels(device, &program, data, batch));
+        let more = More {
+            details: details.transpose()?,
+            channels: channels.transpose()?,
+        };
+        Ok((file, run, more))
     }
 
     /// Takes ranges by name.
@@ -300,6 +323,15 @@ impl Arguments {
     }
 }
 
+fn by_channel(channels: &[Channel]) -> Vec<SeenChannel> {
+    let seen = |c: &Channel| SeenChannel {
+        min: c.range.min,
+        max: c.range.max,
+        mean: c.mean,
+    };
+    channels.iter().map(seen).collect()
+}
+
 /// A few names, and how many there are.
 fn few(names: &[String]) -> String {
     let first: Vec<String> = names.iter().take(5).map(|n| format!("'{n}'")).collect();
@@ -319,6 +351,7 @@ fn seen(t: &calibrate::TensorStatistics) -> SeenTensor {
         zeros: t.histogram.as_ref().and_then(|h| h.zeros),
         moments: t.histogram.as_ref().and_then(Histogram::moments),
         // The middle of an outermost bin may lie beyond the outermost value.
+        channels: None,
         quantiles: t.histogram.as_ref().map(|h| {
             let within = |x: f64| x.clamp(f64::from(t.min), f64::from(t.max));
             [0.001, 0.5, 0.999].map(|f| within(h.quantile(f)))

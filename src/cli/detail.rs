@@ -1,9 +1,9 @@
-//! `calibrate --report` and `--report-tensor`: what each sample did, beside the statistics of all.
+//! `calibrate --report`, `--report-tensor` and `--per-channel`: what further passes over the data tell.
 
 use super::target::DataArguments;
 use super::{Failure, progress};
 use std::path::{Path, PathBuf};
-use zeropoint::calibrate::{self, StatisticsFile, TensorStatistics};
+use zeropoint::calibrate::{self, Channel, StatisticsFile, TensorStatistics};
 use zeropoint::evaluate::growth;
 use zeropoint::kernel::{Device, Program, Range};
 use zeropoint::ranges::{Choice, NAMES, Statistics};
@@ -56,6 +56,22 @@ pub fn gather(
         samples: samples.samples,
         tensors: seen.collect(),
     })
+}
+
+/// Runs the data once more for every channel of every tensor, by tensor number.
+pub fn channels(
+    device: &dyn Device,
+    program: &Program,
+    data: &DataArguments,
+    batch: Option<usize>,
+) -> Result<Vec<Vec<Channel>>, Failure> {
+    let (mut set, feeds) = data.open(&program.graph)?;
+    let bar = progress::bar("channels", set.len());
+    let channels = calibrate::each_channel(device, program, &mut set, &feeds, batch, |n| {
+        bar.set_position(n as u64);
+    })?;
+    bar.finish_and_clear();
+    Ok(channels)
 }
 
 /// The tensor that a user means by its number or its name.

@@ -97,8 +97,7 @@ impl Gathered {
         }
         // Slots of 32 bits: a chunk is far smaller, but nothing here says so.
         for part in values.chunks(1 << 30) {
-            count(part, power_of_two(-exponent), &mut tables.0);
-            let zeros = zeros(part);
+            let zeros = count(part, power_of_two(-exponent), &mut tables.0);
             let mut seen = self.of(id);
             seen.zeros += u64::from(zeros);
             seen.add(range, exponent, tables);
@@ -196,16 +195,18 @@ fn rebinned(slots: &[u64], range: Range, from: i32, to: i32) -> Vec<u64> {
     new
 }
 
-/// Counts values by their slot; `scale` is the inverse of the width.
+/// Counts values by their slot; `scale` is the inverse of the width. Returns how many are 0 or −0.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn count(values: &[f32], scale: f32, tables: &mut [[u32; BINS]]) {
+fn count(values: &[f32], scale: f32, tables: &mut [[u32; BINS]]) -> u32 {
     let [a, b, c, d] = tables else {
         unreachable!("Tables::new makes {TABLES} of them")
     };
     let mut slots = [0u16; BLOCK];
+    let mut found = 0;
     let (blocks, rest) = values.as_chunks::<BLOCK>();
     for block in blocks {
         slots_of(block, scale, &mut slots);
+        found += zeros(block);
         for four in slots.as_chunks::<TABLES>().0 {
             a[usize::from(four[0]) % BINS] += 1;
             b[usize::from(four[1]) % BINS] += 1;
@@ -217,6 +218,7 @@ fn count(values: &[f32], scale: f32, tables: &mut [[u32; BINS]]) {
     for &slot in &slots[..rest.len()] {
         a[usize::from(slot) % BINS] += 1;
     }
+    found + zeros(rest)
 }
 
 /// The slots of up to a block of values: `num::histogram::bin` in arithmetic that vectorises. A conversion to integers
@@ -236,7 +238,7 @@ fn slots_of(values: &[f32], scale: f32, slots: &mut [u16; BLOCK]) {
 }
 
 /// How many values are 0 or −0, of fewer than 2³² values.
-#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[inline(always)]
 fn zeros(values: &[f32]) -> u32 {
     values.iter().map(|&x| u32::from(x == 0.0)).sum()
 }

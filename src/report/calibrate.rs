@@ -59,6 +59,20 @@ pub struct SeenTensor {
     pub zeros: Option<u64>,
     /// Mean and standard deviation; none without histograms.
     pub moments: Option<Moments>,
+    /// Each index of its last dimension, if that was asked for; empty of states.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Vec<SeenChannel>>,
+}
+
+/// What was seen of one channel of a tensor.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct SeenChannel {
+    /// Smallest value.
+    pub min: f32,
+    /// Largest value.
+    pub max: f32,
+    /// Mean of its values.
+    pub mean: f64,
 }
 
 /// Where the time went.
@@ -86,6 +100,13 @@ pub fn calibrate(report: &CalibrateReport) -> String {
     match &report.detail {
         Some(detail) => text += &format!("\n{}", detail::detail(detail)),
         None => text += &format!("\n{}", tensors(&report.tensors)),
+    }
+    let detail = report.detail.as_ref();
+    let shown = |t: &&SeenTensor| detail.is_none_or(|d| d.tensor == t.tensor);
+    for t in report.tensors.iter().filter(shown) {
+        if let Some(channels) = &t.channels {
+            text += &format!("\n{}", by_channel(t, channels));
+        }
     }
     if let Some(verdict) = &report.verdict {
         text += &format!("\n{verdict}\n");
@@ -142,6 +163,23 @@ fn tensors(tensors: &[SeenTensor]) -> String {
         ]);
     }
     table.text()
+}
+
+fn by_channel(t: &SeenTensor, channels: &[SeenChannel]) -> String {
+    let title = format!("tensor {} '{}'", t.tensor, shorten(&t.name, 80));
+    if channels.is_empty() {
+        return format!("{title}: a state, not looked at by channel\n");
+    }
+    let mut table = Table::new(&[">channel", ">min", ">mean", ">max"]);
+    for (i, c) in channels.iter().enumerate() {
+        table.row(vec![
+            i.to_string(),
+            number(c.min.into()),
+            number(c.mean),
+            number(c.max.into()),
+        ]);
+    }
+    format!("{title}\n{}", table.text())
 }
 
 /// One line of the profile.
@@ -319,6 +357,11 @@ mod tests {
                 values: Some(8),
                 zeros: Some(2),
                 moments: None,
+                channels: Some(vec![SeenChannel {
+                    min: 0.0,
+                    max: 6.0,
+                    mean: 1.25,
+                }]),
             }],
             verdict: None,
             detail: None,
@@ -332,6 +375,7 @@ mod tests {
             tensor.contains("5.5000") && tensor.contains("25.000 %"),
             "{tensor}"
         );
+        assert!(text.contains("      0       0  1.2500  6.0000"), "{text}");
         for cell in ["2000.0", "80.0 %", "1000.0", "50 %", "compute"] {
             assert!(line.contains(cell), "{cell}: {line}");
         }

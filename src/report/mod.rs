@@ -15,7 +15,9 @@ mod structure;
 mod table;
 mod verify;
 
-pub use calibrate::{CalibrateReport, CalibrateRun, ProfileReport, SeenTensor, calibrate};
+pub use calibrate::{
+    CalibrateReport, CalibrateRun, ProfileReport, SeenChannel, SeenTensor, calibrate,
+};
 pub use check::check;
 pub use detail::{DetailReport, MethodRange, TensorDetail, detail};
 pub use elements::Element;

@@ -189,6 +189,55 @@ fn a_page_replaces_no_input_and_needs_data() {
     assert!(folder.path().join("model.html").exists());
 }
 
+#[test]
+fn channels_are_exact_and_do_not_depend_on_the_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = shard(folder.path(), 0, 5).display().to_string();
+    let run = |more: &[&str]| {
+        let fixed = ["--data", &data, "--per-channel", "--json"];
+        let (code, out, err) = calibrate(&[&fixed, more].concat());
+        assert_eq!(code, 0, "{err}");
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        json["tensors"].clone()
+    };
+    let tensors = run(&[]);
+    assert_eq!(run(&["--batch", "2"]), tensors);
+    assert_eq!(
+        run(&["--ranges-only"])[2]["channels"],
+        tensors[2]["channels"]
+    );
+    for t in tensors.as_array().unwrap() {
+        let channels = t["channels"].as_array().unwrap();
+        let state = ["45", "36", "47", "48"].contains(&t["tensor"].to_string().as_str());
+        assert_eq!(channels.is_empty(), state, "{t}");
+        if state {
+            continue;
+        }
+        let of = |key: &'static str| channels.iter().map(move |c| c[key].as_f64().unwrap());
+        let range = |key: &str| t["range"][key].as_f64().unwrap();
+        assert_eq!(of("min").fold(f64::INFINITY, f64::min), range("min"));
+        assert_eq!(of("max").fold(f64::NEG_INFINITY, f64::max), range("max"));
+        // All channels are equally long: the mean of their means is that of all.
+        let mean = of("mean").sum::<f64>() / channels.len() as f64;
+        let moments = &t["moments"];
+        let off = (mean - moments["mean"].as_f64().unwrap()).abs();
+        assert!(off <= moments["within"].as_f64().unwrap(), "{t}");
+    }
+    // 64 filters, one channel of the input.
+    assert_eq!(tensors[0]["channels"].as_array().unwrap().len(), 1);
+    let first = tensors
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|t| t["tensor"] == 40);
+    assert_eq!(first.unwrap()["channels"].as_array().unwrap().len(), 64);
+    let (_, out, _) = calibrate(&["--data", &data, "--per-channel"]);
+    assert!(
+        out.contains("tensor 45 'arith.constant29': a state"),
+        "{out}"
+    );
+}
+
 /// A tensor added to itself.
 fn doubled() -> Program {
     let tensor = |name: &str| Tensor {
