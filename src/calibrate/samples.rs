@@ -256,7 +256,7 @@ mod tests {
     fn averages_by_hand() {
         let steps = [(-1.0, 2.0), (-3.0, 4.0), (0.0, 3.3e38)];
         let Range { min, max } = average(&steps);
-        assert_eq!(min, (0.95f64 * (0.95 * -1.0 + 0.05 * -3.0)) as f32);
+        assert_eq!(min, (0.95f64 * (0.05 * -3.0 - 0.95)) as f32);
         // The infinite one does not count.
         assert_eq!(max, (0.95f64 * 2.0 + (1.0 - 0.95) * 4.0) as f32);
         assert_eq!(moving_average(&samples(&steps))[1], None);

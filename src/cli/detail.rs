@@ -35,7 +35,8 @@ pub fn gather(
     let averages = calibrate::moving_average(&samples);
     let methods = methods();
     let seen = in_order(program).into_iter().filter_map(|(id, operator)| {
-        let t = file.tensors.iter().find(|t| t.tensor == id)?;
+        let at = file.tensors.binary_search_by_key(&id, |t| t.tensor);
+        let t = &file.tensors[at.ok()?];
         let histogram = t.histogram.as_ref()?;
         Some(TensorDetail {
             tensor: id,

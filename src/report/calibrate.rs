@@ -375,7 +375,7 @@ mod tests {
             tensor.contains("5.5000") && tensor.contains("25.000 %"),
             "{tensor}"
         );
-        assert!(text.contains("      0       0  1.2500  6.0000"), "{text}");
+        assert!(text.contains("0    0  1.2500  6.0000"), "{text}");
         for cell in ["2000.0", "80.0 %", "1000.0", "50 %", "compute"] {
             assert!(line.contains(cell), "{cell}: {line}");
         }

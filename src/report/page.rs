@@ -151,3 +151,81 @@ pub(super) fn escaped(text: &str) -> String {
     }
     html
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::growth;
+    use crate::num::{Histogram, Range};
+    use crate::report::{MethodRange, detail};
+
+    fn tensor(name: &str, values: &[f32], samples: &[(f32, f32)]) -> TensorDetail {
+        let each = values.iter().map(|&x| Range { min: x, max: x });
+        let range = each.fold(Range::EMPTY, Range::merge);
+        let mut histogram = Histogram::new(range);
+        histogram.count(values);
+        let samples = samples.iter().map(|&(min, max)| Range { min, max });
+        TensorDetail {
+            tensor: 7,
+            name: name.into(),
+            shape: vec![1, 2],
+            operator: "ADD".into(),
+            range,
+            moments: histogram.moments(),
+            methods: vec![MethodRange {
+                method: "minmax".into(),
+                range,
+            }],
+            histogram,
+            growth: growth(&samples.collect::<Vec<_>>()),
+        }
+    }
+
+    fn report(tensors: Vec<TensorDetail>) -> DetailReport {
+        DetailReport {
+            model: "<m>.tflite".into(),
+            source: "20 samples".into(),
+            samples: 20,
+            tensors,
+        }
+    }
+
+    #[test]
+    fn an_outlier_is_named_and_names_are_text() {
+        let mut samples = vec![(-1.0, 1.0); 20];
+        samples[11].1 = 9.0;
+        let t = tensor("<script>&\u{1b}'", &[-1.0, 0.0, 9.0], &samples);
+        let report = report(vec![t]);
+        let html = page(&report);
+        assert!(!html.contains("<script") && !html.contains('\u{1b}'));
+        assert!(html.contains("&lt;script&gt;&amp;") && html.contains("&lt;m&gt;.tflite"));
+        for word in [
+            "20 samples are enough for 0 of 1 tensors",
+            "Ranges that still grow",
+            "max 9.0000 by sample 11; the next sample reaches 1.0000, 80.0 % of the range away",
+            "min -1.0000 by samples 0, 1, 2, 3 and 16 more; no sample reaches another",
+        ] {
+            assert!(html.contains(word), "no '{word}' in: {html}");
+        }
+        let text = detail(&report.tensors[0]);
+        assert!(text.contains("values 3, min -1.0000, max 9.0000"), "{text}");
+        assert!(text.contains("zeros 33.333 %"), "{text}");
+    }
+
+    /// Axes are drawn for every float.
+    #[test]
+    fn pictures_of_the_smallest_and_largest_numbers() {
+        let ends = [(0.0, 0.0), (0.0, 1e-44), (-3.4e38, 3.4e38), (-1e-30, 0.0)];
+        for (low, high) in ends {
+            let t = tensor("t", &[low, high], &[(low, high); 3]);
+            let pictures = [
+                picture::histogram(&t.histogram, &t.methods),
+                picture::growth(t.growth.as_ref().unwrap()),
+            ];
+            for picture in pictures {
+                assert!(picture.starts_with("<svg"), "[{low}, {high}]: {picture}");
+                assert!(!picture.contains("NaN"), "[{low}, {high}]: {picture}");
+            }
+        }
+    }
+}

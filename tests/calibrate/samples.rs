@@ -238,11 +238,11 @@ fn channels_are_exact_and_do_not_depend_on_the_batch() {
     );
 }
 
-/// A tensor added to itself.
-fn doubled() -> Program {
+/// A tensor of so many elements added to itself.
+fn doubled(elements: usize) -> Program {
     let tensor = |name: &str| Tensor {
         name: name.into(),
-        shape: vec![1, 4],
+        shape: vec![1, elements],
         dtype: DType::F32,
         quantization: None,
         constant: None,
@@ -276,11 +276,34 @@ fn a_sample_that_is_not_finite_is_named() {
     let values = Values::F32(values);
     writer.append("input_0", &[4], &values).unwrap();
     writer.finish().unwrap();
-    let program = doubled();
+    let program = doubled(4);
     let (mut set, feeds) = stream::open(&data, &program.graph, &Options::default()).unwrap();
     let failed = each_sample(&Cpu::new(), &program, &mut set, &feeds, Some(2), |_| {});
     let error = failed.unwrap_err().to_string();
     for word in ["m.tflite", "tensor 1 'sum' of sample 2", "infinite"] {
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn ranges_that_would_fill_the_memory_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("many.npz");
+    // Two tensors of 8 bytes each, in 1 GiB.
+    let most = (1usize << 30) / 16;
+    let mut writer = NpzWriter::create(&data).unwrap();
+    let values = Values::U8(vec![7; most + 1]);
+    writer.append("input_0", &[1], &values).unwrap();
+    writer.finish().unwrap();
+    let program = doubled(1);
+    let options = Options {
+        limit: None,
+        scale_offset: Some((1.0, 0.0)),
+    };
+    let (mut set, feeds) = stream::open(&data, &program.graph, &options).unwrap();
+    let failed = each_sample(&Cpu::new(), &program, &mut set, &feeds, None, |_| {});
+    let error = failed.unwrap_err().to_string();
+    for word in ["many.npz", "1024 MiB", &format!("--limit {most}")] {
         assert!(error.contains(word), "{error}");
     }
 }
