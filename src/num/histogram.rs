@@ -138,6 +138,13 @@ impl Histogram {
         0.0
     }
 
+    /// Where a bin begins and ends: `counts[i]` holds values of these magnitudes.
+    pub fn edges(&self, i: usize) -> (f64, f64) {
+        let width = f64::from(self.exponent).exp2();
+        let bin = f64::from(self.first) + i as f64;
+        (bin * width, (bin + 1.0) * width)
+    }
+
     /// Mean and standard deviation, with every value taken for the middle of its bin, and zeros for 0; `None` of nothing.
     ///
     /// No value is moved by more than half the width of a bin, so the mean is off by no more than that; nor is the
@@ -165,13 +172,6 @@ impl Histogram {
             deviation: (squares.sum::<f64>() / total).sqrt(),
             within: 0.5 * f64::from(self.exponent).exp2(),
         })
-    }
-
-    /// Where a bin begins and ends: `counts[i]` holds values of these magnitudes.
-    pub fn edges(&self, i: usize) -> (f64, f64) {
-        let width = f64::from(self.exponent).exp2();
-        let bin = f64::from(self.first) + i as f64;
-        (bin * width, (bin + 1.0) * width)
     }
 }
 
@@ -259,23 +259,6 @@ mod tests {
     }
 
     #[test]
-    fn zeros_are_zeros_in_the_moments_and_nothing_has_none() {
-        let h = histogram_of(&[0.0, -0.0, 0.0]);
-        let Moments {
-            mean, deviation, ..
-        } = h.moments().unwrap();
-        assert_eq!((h.zeros, mean, deviation), (Some(3), 0.0, 0.0));
-        let old = Histogram {
-            zeros: None,
-            ..h.clone()
-        };
-        assert!(old.moments().unwrap().mean > 0.0);
-        let range = Range { min: 0.0, max: 0.0 };
-        assert_eq!(old.clone().merge(&h, range).zeros, None);
-        assert_eq!(Histogram::new(range).moments(), None);
-    }
-
-    #[test]
     fn bins_by_hand() {
         assert_eq!(
             [0.0, -0.0, 0.99, 1.0, -0.5, -1.0, -1.5].map(|x| bin(x, 0)),
@@ -293,5 +276,22 @@ mod tests {
             2047
         );
         assert_eq!(exponent_of(Range { min: 0.0, max: 6.0 }), -8);
+    }
+
+    #[test]
+    fn zeros_are_zeros_in_the_moments_and_nothing_has_none() {
+        let h = histogram_of(&[0.0, -0.0, 0.0]);
+        let Moments {
+            mean, deviation, ..
+        } = h.moments().unwrap();
+        assert_eq!((h.zeros, mean, deviation), (Some(3), 0.0, 0.0));
+        let old = Histogram {
+            zeros: None,
+            ..h.clone()
+        };
+        assert!(old.moments().unwrap().mean > 0.0);
+        let range = Range { min: 0.0, max: 0.0 };
+        assert_eq!(old.clone().merge(&h, range).zeros, None);
+        assert_eq!(Histogram::new(range).moments(), None);
     }
 }
