@@ -4,6 +4,7 @@ use super::table::{Table, grouped, shorten};
 use crate::evaluate::growth::{Extreme, FEWEST, Growth, MOST_GROWTH, Verdict};
 use crate::num::histogram::Moments;
 use crate::num::{Histogram, Range};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows of a histogram as text.
 const ROWS: usize = 32;
@@ -81,10 +82,33 @@ impl DetailReport {
             ),
             few => format!(
                 "{n} samples are enough for {} of {judged} tensors; as many again may widen the ranges of these {few} by more \
-                 than {growth} %: {}{more}.",
+                 than {growth} %: {}{more}.{}",
                 judged - few,
-                names.join(", ")
+                names.join(", "),
+                self.suspect(&exceptions)
             ),
+        }
+    }
+
+    /// The sample that alone reaches an end of most of these tensors, in a sentence; of at least two.
+    fn suspect(&self, exceptions: &[&TensorDetail]) -> String {
+        let mut set: BTreeMap<usize, usize> = BTreeMap::new();
+        for growth in exceptions.iter().filter_map(|t| t.growth.as_ref()) {
+            let ends = [&growth.lowest, &growth.highest].into_iter();
+            let alone = ends
+                .filter(|e| e.reached == 1)
+                .filter_map(|e| e.samples.first().copied());
+            for sample in alone.collect::<BTreeSet<usize>>() {
+                *set.entry(sample).or_default() += 1;
+            }
+        }
+        // Of equal ones the first.
+        let most = set.into_iter().rev().max_by_key(|&(_, tensors)| tensors);
+        match most {
+            Some((sample, tensors)) if tensors > 1 => format!(
+                " Sample {sample} alone sets an end of {tensors} of them: look at it first."
+            ),
+            _ => String::new(),
         }
     }
 

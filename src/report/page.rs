@@ -195,12 +195,17 @@ mod tests {
         let mut samples = vec![(-1.0, 1.0); 20];
         samples[11].1 = 9.0;
         let t = tensor("<script>&\u{1b}'", &[-1.0, 0.0, 9.0], &samples);
-        let report = report(vec![t]);
+        let other = TensorDetail {
+            tensor: 8,
+            ..t.clone()
+        };
+        let report = report(vec![t, other]);
         let html = page(&report);
         assert!(!html.contains("<script") && !html.contains('\u{1b}'));
         assert!(html.contains("&lt;script&gt;&amp;") && html.contains("&lt;m&gt;.tflite"));
         for word in [
-            "20 samples are enough for 0 of 1 tensors",
+            "20 samples are enough for 0 of 2 tensors",
+            "Sample 11 alone sets an end of 2 of them",
             "Ranges that still grow",
             "max 9.0000 by sample 11; the next sample reaches 1.0000, 80.0 % of the range away",
             "min -1.0000 by samples 0, 1, 2, 3 and 16 more; no sample reaches another",
