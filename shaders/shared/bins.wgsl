@@ -2,9 +2,12 @@
 // are never negative; 0 says that there is no histogram yet.
 #import shared/order_key
 
-// Words of one histogram: biased exponent, lowest bin, then a count of two words (low, high) for each slot.
+// Words of one histogram: biased exponent, lowest bin, zeros as two words (low, high), then a count of two words for each
+// slot from BINS_SLOTS on.
 // Bin b is counted in slot b mod 2048.
-const BINS_STRIDE: u32 = 2u + 2u * 2048u;
+const BINS_ZEROS: u32 = 2u;
+const BINS_SLOTS: u32 = 4u;
+const BINS_STRIDE: u32 = 4u + 2u * 2048u;
 const LOWEST_EXPONENT: u32 = 27u;
 
 fn from_order_key(key: u32) -> u32 {

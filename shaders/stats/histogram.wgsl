@@ -1,5 +1,6 @@
 // Counts the values of a float tensor in its histogram, whose width fits already (stats/rebin). Floor: the tensor is
-// read once; a workgroup counts in its own memory and adds what it has, at most 2048 bins.
+// read once; a workgroup counts in its own memory and adds what it has, at most 2048 bins. Zeros are counted apart: in a
+// register, then once a workgroup.
 #import shared/run
 #import shared/bins
 
@@ -15,12 +16,27 @@ struct Histogram {
 @group(0) @binding(3) var<storage, read> p: Histogram;
 
 var<workgroup> counts: array<atomic<u32>, 2048>;
+var<workgroup> zeros: atomic<u32>;
+// Those that this invocation has seen.
+var<private> own_zeros: u32;
 
 fn count(bits: u32, exponent: u32) {
     // -0 and numbers that are not finite (the run ends with an error then) must only stay within bounds.
     let is_zero = bits == 0x80000000u;
     let slot = u32(bin(select(bits, 0u, is_zero), exponent)) % 2048u;
+    own_zeros += select(0u, 1u, (bits & 0x7fffffffu) == 0u);
     atomicAdd(&counts[slot], 1u);
+}
+
+// Adds to a count of two words.
+fn add(at: u32, n: u32) {
+    if (n == 0u) {
+        return;
+    }
+    let before = atomicAdd(&bins[at], n);
+    if (before + n < n) {
+        atomicAdd(&bins[at + 1u], 1u);
+    }
 }
 
 @compute @workgroup_size(256)
@@ -33,6 +49,10 @@ fn main(
     for (var i = local; i < 2048u; i += 256u) {
         atomicStore(&counts[i], 0u);
     }
+    if (local == 0u) {
+        atomicStore(&zeros, 0u);
+    }
+    own_zeros = 0u;
     let exponent = atomicLoad(&bins[base]);
     workgroupBarrier();
     let total = run.samples * p.words;
@@ -52,15 +72,14 @@ fn main(
             count(v.w, exponent);
         }
     }
+    if (own_zeros > 0u) {
+        atomicAdd(&zeros, own_zeros);
+    }
     workgroupBarrier();
     for (var i = local; i < 2048u; i += 256u) {
-        let n = atomicLoad(&counts[i]);
-        if (n > 0u) {
-            let at = base + 2u + 2u * i;
-            let before = atomicAdd(&bins[at], n);
-            if (before + n < n) {
-                atomicAdd(&bins[at + 1u], 1u);
-            }
-        }
+        add(base + BINS_SLOTS + 2u * i, atomicLoad(&counts[i]));
+    }
+    if (local == 0u) {
+        add(base + BINS_ZEROS, atomicLoad(&zeros));
     }
 }

@@ -39,7 +39,7 @@ fn main(
     let before = bins[base];
     let first = bitcast<i32>(bins[base + 1u]);
     for (var i = local; i < 4096u; i += 256u) {
-        old[i] = bins[base + 2u + i];
+        old[i] = bins[base + BINS_SLOTS + i];
     }
     workgroupBarrier();
     // All of them have read the old state.
@@ -62,7 +62,7 @@ fn main(
                 sum.x += old[slot];
                 sum.y += old[slot + 1u] + select(0u, 1u, sum.x < old[slot]);
             }
-            let slot = base + 2u + 2u * (u32(at) % 2048u);
+            let slot = base + BINS_SLOTS + 2u * (u32(at) % 2048u);
             bins[slot] = sum.x;
             bins[slot + 1u] = sum.y;
         }

@@ -1,6 +1,8 @@
 //! Statistics as a file: JSON, the same bytes for the same values, and files of one model merge.
 //!
 //! Version 2 says where its statistics come from ([`Source`]); files of version 1 are read and say that they do not know.
+//! Zeros are a field of histograms that older files of either version lack: they are unknown then, and so are those of
+//! whatever such a file is merged into.
 
 use super::{Calibration, Source};
 use crate::kernel::{Program, Range};
@@ -293,9 +295,14 @@ impl TensorStatistics {
             && h.counts.len() <= BINS
             && h.first + h.counts.len() as i32 == bin(self.max.max(0.0), exponent) + 1;
         let total = h.counts.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
+        // Zeros are among the values of bin 0, which every histogram has.
+        let around_zero = h.counts.get(h.first.unsigned_abs() as usize);
         match (fits, total) {
             (false, _) => Err("its histogram does not fit its range"),
             (true, None | Some(0)) => Err("its counts are no counts"),
+            (true, Some(_)) if h.zeros > around_zero.copied() => {
+                Err("it counts more zeros than values near 0")
+            }
             (true, Some(_)) => Ok(()),
         }
     }
@@ -385,6 +392,7 @@ mod tests {
             }),
             broken(&|t| t.histogram.as_mut().unwrap().counts.fill(u64::MAX)),
             broken(&|t| t.histogram.as_mut().unwrap().counts.clear()),
+            broken(&|t| t.histogram.as_mut().unwrap().zeros = Some(1)),
         ] {
             assert!(error.contains("tensor 0 ('t \"0\"')"), "{error}");
         }
@@ -419,6 +427,20 @@ mod tests {
         assert_eq!(old, file);
         let new = text.replace("\"version\":1", "\"version\":3");
         assert!(StatisticsFile::parse(&new).is_err());
+    }
+
+    #[test]
+    fn files_without_zeros_are_read_and_merge() {
+        let whole = file(&[vec![0.0, 2.0]]);
+        let text = whole.text();
+        assert!(text.contains(",\"zeros\":1"), "{text}");
+        let old = StatisticsFile::parse(&text.replace(",\"zeros\":1", "")).unwrap();
+        let zeros = |file: &StatisticsFile| file.tensors[0].histogram.as_ref().unwrap().zeros;
+        assert_eq!(zeros(&old), None);
+        assert!(!old.text().contains("zeros"));
+        assert_eq!(zeros(&old.clone().merge(&whole).unwrap()), None);
+        assert_eq!(zeros(&whole.clone().merge(&old).unwrap()), None);
+        assert_eq!(zeros(&whole.clone().merge(&whole).unwrap()), Some(2));
     }
 
     #[test]

@@ -3,12 +3,16 @@
 //! Ranges and histograms are exact and do not depend on order, batch size or threads: NaN and infinities are errors,
 //! and every sample starts with fresh state.
 
+mod channels;
 mod file;
 mod named;
+mod samples;
 mod source;
 
+pub use channels::{Channel, each_channel};
 pub use file::{FileError, ModelIdentity, StatisticsFile, TensorStatistics};
 pub use named::{Named, export_ranges, import_ranges};
+pub use samples::{Part, Samples, each_sample, each_tensor, moving_average, seen_by_sample};
 pub use source::{ArraySource, Source};
 
 use crate::data::DataSet;

@@ -2,13 +2,16 @@
 
 use super::choices::statistics_of;
 use super::target::{DataArguments, DeviceArguments, load_for};
-use super::{Failure, output, progress};
+use super::{Failure, detail, output, progress};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use zeropoint::calibrate::{self, Calibration, Named, Source, StatisticsFile};
+use zeropoint::calibrate::{self, Calibration, Channel, Named, Source, StatisticsFile};
 use zeropoint::kernel::{self, Program, Statistics};
-use zeropoint::report::{self, CalibrateReport, CalibrateRun, ProfileReport, SeenTensor};
+use zeropoint::num::Histogram;
+use zeropoint::report::{
+    self, CalibrateReport, CalibrateRun, DetailReport, ProfileReport, SeenChannel, SeenTensor,
+};
 use zeropoint::{model, quantize};
 
 /// Arguments of `zeropoint calibrate`.
@@ -32,6 +35,16 @@ pub struct Arguments {
     /// Write the ranges by tensor name, for other tools: {"name": [min, max], …}
     #[arg(long, value_name = "RANGES.json")]
     export_ranges: Option<PathBuf>,
+    /// Run the data twice and write a page (HTML) about every tensor: histogram, what each method would keep, which
+    /// samples set its ends, and whether there were enough of them; in a folder it gets the model's name
+    #[arg(long, value_name = "FILE.html", requires = "data", conflicts_with_all = ["merge", "ranges_only"])]
+    report: Option<PathBuf>,
+    /// As --report, but print this tensor alone
+    #[arg(long, value_name = "NAME|NUMBER", requires = "data", conflicts_with_all = ["merge", "ranges_only"])]
+    report_tensor: Option<String>,
+    /// Run the data twice and show minimum, mean and maximum of each index of every tensor's last dimension
+    #[arg(long, requires = "data", conflicts_with = "merge")]
+    per_channel: bool,
     /// Gather minimum and maximum alone
     #[arg(long, requires = "data")]
     ranges_only: bool,
@@ -56,8 +69,19 @@ In parts, also on several machines; the result is that of all samples at once:
 With ranges from elsewhere, or for elsewhere:
   zeropoint calibrate model.tflite --import-ranges ranges.json -o stats.zpc
   zeropoint calibrate model.tflite --merge stats.zpc --export-ranges ranges.json
+Are the samples enough, and which of them set the ranges?
+  zeropoint calibrate model.tflite --data calib.npz --report report.html
+  zeropoint calibrate model.tflite --data calib.npz --report-tensor conv2d/Relu
 
 The same input gives the same bytes. A file belongs to one model, by its bytes.";
+
+/// What further passes over the data told.
+#[derive(Default)]
+struct More {
+    details: Option<DetailReport>,
+    /// By tensor number.
+    channels: Option<Vec<Vec<Channel>>>,
+}
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -67,7 +91,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Ok((path.as_path(), file))
     });
     let merged = merged.collect::<Result<Vec<_>, Failure>>()?;
-    let (mut all, run) = match (&arguments.data, &arguments.import_ranges) {
+    let (mut all, run, more) = match (&arguments.data, &arguments.import_ranges) {
         (Some(data), _) => {
             // Before the work, not after it.
             if let Some((path, _)) = merged
@@ -76,8 +100,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             {
                 return Err(arguments.of_another_kind(path));
             }
-            let (file, run) = arguments.gather(data)?;
-            (Some(file), Some(run))
+            let (file, run, more) = arguments.gather(data)?;
+            (Some(file), Some(run), more)
         }
         (None, path) => {
             if !arguments.device.is_default() {
@@ -86,7 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 ));
             }
             let file = path.as_deref().map(|path| arguments.import(path));
-            (file.transpose()?, None)
+            (file.transpose()?, None, More::default())
         }
     };
     for (path, file) in merged {
@@ -107,12 +131,29 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             "warning: counted more than once: {source}; merge each part of the data once"
         ));
     }
+    let More { details, channels } = more;
+    let which = arguments.report_tensor.as_deref();
+    let detail = match (&details, which) {
+        (Some(details), Some(which)) => Some(detail::find(details, which)?.clone()),
+        _ => None,
+    };
     arguments.write(&all)?;
+    if let (Some(details), Some(to)) = (&details, &arguments.report) {
+        let to = detail::place(to, &arguments.model);
+        output::write_whole(&to, &report::page(details))?;
+        output::note(&format!("{}: a page about every tensor", to.display()));
+    }
+    let tensors = all.tensors.iter().map(|t| SeenTensor {
+        channels: channels.as_ref().map(|all| by_channel(&all[t.tensor])),
+        ..seen(t)
+    });
     let report = CalibrateReport {
         run,
         samples: all.samples,
         sources: all.sources.iter().map(ToString::to_string).collect(),
-        tensors: all.tensors.iter().map(seen).collect(),
+        tensors: tensors.collect(),
+        verdict: details.as_ref().map(report::DetailReport::sentence),
+        detail,
     };
     if arguments.json {
         return output::print_json(&report);
@@ -130,6 +171,17 @@ impl Arguments {
         inputs.extend(self.import_ranges.as_deref());
         if let Some(to) = &self.output {
             output::check_place(to, &inputs)?;
+        }
+        if let Some(to) = &self.report {
+            let to = detail::place(to, &self.model);
+            let others = [self.output.as_ref(), self.export_ranges.as_ref()];
+            if others.into_iter().flatten().any(|other| *other == to) {
+                return Err(Failure::Input(format!(
+                    "{}: --report and another option name the same file",
+                    to.display()
+                )));
+            }
+            output::check_place_of("--report", &to, &inputs)?;
         }
         let Some(to) = &self.export_ranges else {
             return Ok(());
@@ -157,7 +209,10 @@ impl Arguments {
     }
 
     /// Runs the data.
-    fn gather(&self, data: &DataArguments) -> Result<(StatisticsFile, CalibrateRun), Failure> {
+    fn gather(
+        &self,
+        data: &DataArguments,
+    ) -> Result<(StatisticsFile, CalibrateRun, More), Failure> {
         let (_, program) = data.program(&self.model)?;
         quantize::check_float(&program.graph)?;
         let (mut set, feeds) = data.open(&program.graph)?;
@@ -199,7 +254,17 @@ impl Arguments {
                 roofline: device.roofline(),
             }),
         };
-        Ok((file, run))
+        let wanted = self.report.is_some() || self.report_tensor.is_some();
+        let (device, batch) = (device.as_ref(), self.device.batch);
+        let details = wanted.then(|| detail::gather(device, &program, data, batch, &file));
+        let channels = self
+            .per_channel
+            .then(|| detail::channels(device, &program, data, batch));
+        let more = More {
+            details: details.transpose()?,
+            channels: channels.transpose()?,
+        };
+        Ok((file, run, more))
     }
 
     /// Takes ranges by name.
@@ -258,6 +323,15 @@ impl Arguments {
     }
 }
 
+fn by_channel(channels: &[Channel]) -> Vec<SeenChannel> {
+    let seen = |c: &Channel| SeenChannel {
+        min: c.range.min,
+        max: c.range.max,
+        mean: c.mean,
+    };
+    channels.iter().map(seen).collect()
+}
+
 /// A few names, and how many there are.
 fn few(names: &[String]) -> String {
     let first: Vec<String> = names.iter().take(5).map(|n| format!("'{n}'")).collect();
@@ -273,7 +347,11 @@ fn seen(t: &calibrate::TensorStatistics) -> SeenTensor {
         tensor: t.tensor,
         name: t.name.clone(),
         range: t.range(),
+        values: t.histogram.as_ref().map(Histogram::total),
+        zeros: t.histogram.as_ref().and_then(|h| h.zeros),
+        moments: t.histogram.as_ref().and_then(Histogram::moments),
         // The middle of an outermost bin may lie beyond the outermost value.
+        channels: None,
         quantiles: t.histogram.as_ref().map(|h| {
             let within = |x: f64| x.clamp(f64::from(t.min), f64::from(t.max));
             [0.001, 0.5, 0.999].map(|f| within(h.quantile(f)))

@@ -1,7 +1,7 @@
 //! What is to become of which model, by which ranges: what `quantize` and `plan` have in common.
 
 use super::plan_file::PlanFile;
-use super::ranges::{Wanted, calibrate, search};
+use super::ranges::{Wanted, averaged, calibrate, search};
 use super::recipe::Recipe;
 use super::schemes::{DynamicRows, Fallback, IoChoice, Scheme, WeightsChoice};
 use super::seen::Seen;
@@ -306,8 +306,19 @@ impl Choices {
                     found = Some(options);
                     seen
                 }
-                None => calibrate(data, &self.device, &program, gather)?,
+                None => {
+                    let seen = calibrate(data, &self.device, &program, gather)?;
+                    if options.needs_samples().is_some() {
+                        found = Some(averaged(data, &self.device, &program, &options, &seen)?);
+                    }
+                    seen
+                }
             },
+            (None, Some(_), true) if options.needs_samples().is_some() => {
+                return Err(Failure::Input(
+                    "moving-average looks at samples one by one, and --calibration has none: give --data".into(),
+                ));
+            }
             (None, Some(file), true) => {
                 if effort.is_some() {
                     self.without_samples(recipe.is_some())?;

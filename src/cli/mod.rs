@@ -4,6 +4,7 @@
 mod calibrate;
 mod check;
 mod choices;
+mod detail;
 mod devices;
 mod evaluate;
 mod failure;

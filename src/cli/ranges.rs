@@ -7,13 +7,14 @@ use std::ops::ControlFlow;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
-use zeropoint::calibrate;
 use zeropoint::graph::Graph;
 use zeropoint::kernel::{Program, Statistics};
 use zeropoint::model::Model;
-use zeropoint::quantize::Options;
+use zeropoint::num::Histogram;
+use zeropoint::quantize::{Chosen, Options};
 use zeropoint::ranges::{Choice, NAMES, UnknownMethod};
 use zeropoint::tune::{self, Effort, Event};
+use zeropoint::{calibrate, ranges};
 
 /// What is wanted.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
@@ -109,6 +110,53 @@ pub fn calibrate(
         device: Some(computes.name()),
         search: None,
     })
+}
+
+/// Runs the float model over the data again, sample by sample; the options with the averages where a method wants them.
+pub fn averaged(
+    data: &DataArguments,
+    device: &DeviceArguments,
+    program: &Program,
+    options: &Options,
+    seen: &Seen,
+) -> Result<Options, Failure> {
+    let graph = &program.graph;
+    let (mut set, feeds) = data.open(graph)?;
+    let computes = device.open()?;
+    let bar = progress::bar("average", set.len());
+    let samples = calibrate::each_sample(
+        computes.as_ref(),
+        program,
+        &mut set,
+        &feeds,
+        device.batch,
+        |n| bar.set_position(n as u64),
+    )?;
+    bar.finish_and_clear();
+    let averages = calibrate::moving_average(&samples);
+    let mut options = options.clone();
+    for (id, averaged) in averages.into_iter().enumerate() {
+        let node = graph.nodes.iter().position(|n| n.outputs.contains(&id));
+        let method = options.method(node).clone();
+        let (Some(averaged), Some(range), true) =
+            (averaged, seen.ranges[id], method.needs_samples())
+        else {
+            continue;
+        };
+        let statistics = ranges::Statistics {
+            range,
+            // It does not look at it.
+            histogram: &Histogram::new(range),
+            averaged: Some(averaged),
+            bits: 8,
+        };
+        let chosen = Chosen {
+            range: method.range(&statistics),
+            method: method.to_string(),
+        };
+        options.chosen.insert(id, chosen);
+    }
+    Ok(options)
 }
 
 /// Runs the float model over the data, then candidates; gives what was seen, and the options with what was found.

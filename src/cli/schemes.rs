@@ -23,6 +23,7 @@ Methods, from ranges and histograms of all values:
   entropy                the least Kullback-Leibler divergence, as ONNX Runtime and TensorRT
   histogram-percentile:LOW,HIGH, histogram-mse-bruteforce, histogram-mse-max-frequency, histogram-mse-symmetric
                          as TensorFlow's StableHLO quantizer
+  moving-average         of each sample's range in turn, as litert-quantizer: depends on the order of the samples
 Beside the model, OUT.plan.json says what was decided; --plan carries it out again, byte for byte and without data.";
 
 /// What becomes of a model.

@@ -22,6 +22,8 @@ struct Seen {
     exponent: i32,
     /// Bin b is counted in slot b mod [`BINS`]. Empty until the first value.
     slots: Vec<u64>,
+    /// Values that are 0 or −0.
+    zeros: u64,
 }
 
 /// What all threads have seen of every tensor.
@@ -47,6 +49,7 @@ impl Gathered {
                 broken: None,
                 exponent: 0,
                 slots: Vec::new(),
+                zeros: 0,
             })
         };
         Gathered {
@@ -86,6 +89,7 @@ impl Gathered {
             let mut seen = self.of(id);
             seen.widen(range);
             let now = seen.exponent;
+            seen.zeros += u64::from(zeros(values));
             for &x in values {
                 seen.slots[slot(bin(x, now))] += 1;
             }
@@ -93,8 +97,10 @@ impl Gathered {
         }
         // Slots of 32 bits: a chunk is far smaller, but nothing here says so.
         for part in values.chunks(1 << 30) {
-            count(part, power_of_two(-exponent), &mut tables.0);
-            self.of(id).add(range, exponent, tables);
+            let zeros = count(part, power_of_two(-exponent), &mut tables.0);
+            let mut seen = self.of(id);
+            seen.zeros += u64::from(zeros);
+            seen.add(range, exponent, tables);
         }
     }
 
@@ -131,6 +137,7 @@ impl Gathered {
                 for (i, count) in h.counts.iter_mut().enumerate() {
                     *count = seen.slots[slot(h.first + i as i32)];
                 }
+                h.zeros = Some(seen.zeros);
                 h
             })
         };
@@ -188,16 +195,18 @@ fn rebinned(slots: &[u64], range: Range, from: i32, to: i32) -> Vec<u64> {
     new
 }
 
-/// Counts values by their slot; `scale` is the inverse of the width.
+/// Counts values by their slot; `scale` is the inverse of the width. Returns how many are 0 or −0.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn count(values: &[f32], scale: f32, tables: &mut [[u32; BINS]]) {
+fn count(values: &[f32], scale: f32, tables: &mut [[u32; BINS]]) -> u32 {
     let [a, b, c, d] = tables else {
         unreachable!("Tables::new makes {TABLES} of them")
     };
     let mut slots = [0u16; BLOCK];
+    let mut found = 0;
     let (blocks, rest) = values.as_chunks::<BLOCK>();
     for block in blocks {
         slots_of(block, scale, &mut slots);
+        found += zeros(block);
         for four in slots.as_chunks::<TABLES>().0 {
             a[usize::from(four[0]) % BINS] += 1;
             b[usize::from(four[1]) % BINS] += 1;
@@ -209,6 +218,7 @@ fn count(values: &[f32], scale: f32, tables: &mut [[u32; BINS]]) {
     for &slot in &slots[..rest.len()] {
         a[usize::from(slot) % BINS] += 1;
     }
+    found + zeros(rest)
 }
 
 /// The slots of up to a block of values: `num::histogram::bin` in arithmetic that vectorises. A conversion to integers
@@ -225,6 +235,12 @@ fn slots_of(values: &[f32], scale: f32, slots: &mut [u16; BLOCK]) {
         let negative = 0u32.wrapping_sub(u32::from(x.to_bits() > 1 << 31));
         *slot = (whole ^ negative) as u16 % BINS as u16;
     }
+}
+
+/// How many values are 0 or −0, of fewer than 2³² values.
+#[inline(always)]
+fn zeros(values: &[f32]) -> u32 {
+    values.iter().map(|&x| u32::from(x == 0.0)).sum()
 }
 
 /// Smallest and largest value; NaN anywhere makes both NaN. −0 counts as +0.

@@ -1,16 +1,19 @@
 //! How good a model is, and how far one is from another: pure functions of numbers.
 //!
 //! [`Classification`] scores class predictions against labels, [`Distance`] measures a test tensor against a
-//! reference. Both take one sample at a time and merge: the results depend neither on the order of the
-//! samples nor on how they were shared out, to the last bit. No I/O, no device, no model is known here.
+//! reference, [`Growth`] tells whether samples were enough for a range. The first two take one sample at a time and merge:
+//! the results depend neither on the order of the samples nor on how they were shared out, to the last bit. No I/O, no
+//! device, no model is known here.
 
 mod classification;
 mod distance;
 mod exact_sum;
+pub mod growth;
 mod tensors;
 
 pub use classification::{Cell, ClassMetrics, Classification, Confusion, Metrics};
 pub use distance::{Distance, Figures};
+pub use growth::{Extreme, Growth, Verdict, growth};
 pub use tensors::Equality;
 
 /// Why something could not be scored.

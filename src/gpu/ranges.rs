@@ -33,7 +33,10 @@ const MOST_GROUPS: usize = 4096;
 /// Words that a workgroup counts before another is worth its start and its sum of bins.
 const WORDS_A_COUNT: usize = 32_768;
 /// Words of a histogram on the device: `BINS_STRIDE` of the shaders.
-const BINS_STRIDE: usize = 2 + 2 * BINS;
+const BINS_STRIDE: usize = BINS_SLOTS + 2 * BINS;
+/// Where the zeros and the slots are counted in them, low word first; as in the shaders.
+const BINS_ZEROS: usize = 2;
+const BINS_SLOTS: usize = 4;
 
 /// Which pair belongs to which tensor, in execution order.
 pub(super) struct Ranges {
@@ -159,9 +162,9 @@ impl Ranges {
             let mut histogram = Histogram::new(range);
             for (i, count) in histogram.counts.iter_mut().enumerate() {
                 let slot = (histogram.first + i as i32) as usize % BINS;
-                let [low, high] = [words[2 + 2 * slot], words[3 + 2 * slot]];
-                *count = u64::from(low) | u64::from(high) << 32;
+                *count = count_at(words, BINS_SLOTS + 2 * slot);
             }
+            histogram.zeros = Some(count_at(words, BINS_ZEROS));
             histograms[id] = Some(histogram);
         }
         histograms
@@ -197,6 +200,11 @@ impl Ranges {
         }
         Ok(ranges)
     }
+}
+
+/// A count of two words.
+fn count_at(words: &[u32], at: usize) -> u64 {
+    u64::from(words[at]) | u64::from(words[at + 1]) << 32
 }
 
 /// Whether a launch writes a tensor.

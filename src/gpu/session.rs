@@ -432,11 +432,15 @@ mod tests {
         let mut session = GpuSession::new(&gpu, &program, &config).unwrap();
         let x = [Values::F32(vec![0.0; 40])];
         session.run(10, &x).unwrap();
-        // Slot 0 of the input holds 40 zeros; pretend that there were many more.
+        // Slot 0 of the input holds 40 zeros; pretend that there were many more, there and where zeros are counted.
         let words = (u32::MAX - 39).to_le_bytes();
-        gpu.queue.write_buffer(&session.buffers.bins, 8, &words);
+        for byte in [8, 16] {
+            let bins = &session.buffers.bins;
+            gpu.queue.write_buffer(bins, byte, &words);
+        }
         session.run(10, &x).unwrap();
         let histogram = session.histograms().unwrap()[0].clone().unwrap();
         assert_eq!(histogram.total(), u64::from(u32::MAX) + 1);
+        assert_eq!(histogram.zeros, Some(histogram.total()));
     }
 }

@@ -4,7 +4,9 @@ use super::Gpu;
 use super::shader::expand;
 use crate::cpu::Cpu;
 use crate::graph::{Activation, Binary, Graph, Move, Node, Op, Quantization, Tensor, TensorId};
-use crate::kernel::{self, Device, DeviceError, Feed, Keep, Program, SessionConfig, Statistics};
+use crate::kernel::{
+    self, Device, DeviceError, Feed, Keep, Program, Session, SessionConfig, Statistics,
+};
 use crate::num::fixed::{doubling_high_mul, rounding_divide_by_pot};
 use crate::num::{DType, Multiplier, Values, gemmlowp};
 
@@ -379,7 +381,7 @@ fn minus_zero_counts_as_zero() {
         &[0],
     );
     let mut session = gpu
-        .session(&program, &config(Keep::Outputs, Statistics::Ranges, 1))
+        .session(&program, &config(Keep::Outputs, Statistics::Histograms, 1))
         .unwrap();
     assert_eq!(session.ranges().unwrap(), vec![None, None]);
     session.run(1, &[Values::F32(vec![-0.0, -1.0])]).unwrap();
@@ -387,6 +389,17 @@ fn minus_zero_counts_as_zero() {
     assert_eq!((range.min, range.max.to_bits()), (-1.0, 0));
     // The value itself is untouched.
     assert_eq!(session.read(1).unwrap().bytes()[3], 0x80);
+    let zeros = |session: &mut dyn Session| {
+        let histograms = session.histograms().unwrap();
+        let zeros = histograms
+            .iter()
+            .map(|h| h.as_ref().unwrap().zeros.unwrap());
+        zeros.collect::<Vec<u64>>()
+    };
+    assert_eq!(zeros(session.as_mut()), [1, 1]);
+    session.run(1, &[Values::F32(vec![0.0, 9.0])]).unwrap();
+    session.run(1, &[Values::F32(vec![1e-45, 0.0])]).unwrap();
+    assert_eq!(zeros(session.as_mut()), [3, 3]);
 }
 
 #[test]

@@ -8,6 +8,9 @@
 //! The bin of x ≥ 0 is ⌊x / w⌋ and that of x < 0 is −1 − ⌊|x| / w⌋; −0 counts as 0. Written with the magnitude, the
 //! bin does not depend on whether a device flushes subnormal numbers, and bin `b` at width w lies in bin `b >> 1`
 //! at 2w.
+//!
+//! Beside the bins, zeros are counted exactly. Mean and deviation follow from the counts and are thus as independent of
+//! order and parts as these: see [`Histogram::moments`] for how far they may be off.
 
 use super::Range;
 
@@ -26,6 +29,20 @@ pub struct Histogram {
     pub first: i32,
     /// Values in each bin.
     pub counts: Vec<u64>,
+    /// How many of the values are 0 or −0; `None` in statistics that were written before zeros were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zeros: Option<u64>,
+}
+
+/// Mean and standard deviation of the values in a histogram.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Moments {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation, of all values as the whole population.
+    pub deviation: f64,
+    /// The exact mean and the exact deviation of the values are at most this far from those here.
+    pub within: f64,
 }
 
 /// The bin of a finite value at a width of 2^exponent; `exponent` from [`LOWEST_EXPONENT`] on.
@@ -69,12 +86,16 @@ impl Histogram {
             exponent,
             first,
             counts: vec![0; bins as usize],
+            zeros: Some(0),
         }
     }
 
     /// Counts values, all of which must lie in the range that the histogram was made for.
     pub fn count(&mut self, values: &[f32]) {
         for &x in values {
+            if let Some(zeros) = self.zeros.as_mut().filter(|_| x == 0.0) {
+                *zeros += 1;
+            }
             let at = bin(x, self.exponent) - self.first;
             if let Some(count) = self.counts.get_mut(at as usize) {
                 *count += 1;
@@ -82,7 +103,7 @@ impl Histogram {
         }
     }
 
-    /// Adds another histogram's counts; `range` is that of both.
+    /// Adds another histogram's counts; `range` is that of both. Zeros are known where both know them.
     pub fn merge(self, other: &Histogram, range: Range) -> Histogram {
         let mut all = Histogram::new(range);
         for part in [&self, other] {
@@ -94,6 +115,7 @@ impl Histogram {
                 }
             }
         }
+        all.zeros = self.zeros.zip(other.zeros).map(|(a, b)| a + b);
         all
     }
 
@@ -134,6 +156,35 @@ impl Histogram {
         let width = f64::from(self.exponent).exp2();
         let bin = f64::from(self.first) + i as f64;
         (bin * width, (bin + 1.0) * width)
+    }
+
+    /// Mean and standard deviation, with every value taken for the middle of its bin, and zeros for 0; `None` of nothing.
+    ///
+    /// No value is moved by more than half the width of a bin, so the mean is off by no more than that; nor is the
+    /// deviation, which is a norm (over √n) of the values less their mean. What is computed from counts in the order of
+    /// the bins is the same for any order of the values.
+    pub fn moments(&self) -> Option<Moments> {
+        let total = self.total() as f64;
+        if total == 0.0 {
+            return None;
+        }
+        let zeros = self.zeros.unwrap_or(0);
+        let groups = || {
+            let bins = self.counts.iter().enumerate().map(|(i, &n)| {
+                let (from, to) = self.edges(i);
+                // Zeros lie in bin 0.
+                let at_zero = if self.first + i as i32 == 0 { zeros } else { 0 };
+                (0.5 * (from + to), n.saturating_sub(at_zero) as f64)
+            });
+            bins.chain([(0.0, zeros as f64)])
+        };
+        let mean = groups().map(|(x, n)| x * n).sum::<f64>() / total;
+        let squares = groups().map(|(x, n)| (x - mean) * (x - mean) * n);
+        Some(Moments {
+            mean,
+            deviation: (squares.sum::<f64>() / total).sqrt(),
+            within: 0.5 * f64::from(self.exponent).exp2(),
+        })
     }
 }
 
@@ -198,6 +249,19 @@ mod tests {
         }
 
         #[test]
+        fn moments_are_within_half_a_bin(v in prop::collection::vec(prop_oneof![3 => -10.0f32..10.0, 1 => Just(-0.0f32)], 1..200)) {
+            let h = histogram_of(&v);
+            let Moments { mean, deviation, within } = h.moments().unwrap();
+            let n = v.len() as f64;
+            let exact = v.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+            let squares: f64 = v.iter().map(|&x| (f64::from(x) - exact).powi(2)).sum();
+            let room = within * (1.0 + 1e-9) + 1e-12;
+            prop_assert!((mean - exact).abs() <= room);
+            prop_assert!((deviation - (squares / n).sqrt()).abs() <= room);
+            prop_assert_eq!(h.zeros, Some(v.iter().filter(|&&x| x == 0.0).count() as u64));
+        }
+
+        #[test]
         fn parts_merge_to_the_whole(a in values(), b in values()) {
             let whole = [a.clone(), b.clone()].concat();
             let (ha, hb) = (histogram_of(&a), histogram_of(&b));
@@ -235,5 +299,22 @@ mod tests {
             2047
         );
         assert_eq!(exponent_of(Range { min: 0.0, max: 6.0 }), -8);
+    }
+
+    #[test]
+    fn zeros_are_zeros_in_the_moments_and_nothing_has_none() {
+        let h = histogram_of(&[0.0, -0.0, 0.0]);
+        let Moments {
+            mean, deviation, ..
+        } = h.moments().unwrap();
+        assert_eq!((h.zeros, mean, deviation), (Some(3), 0.0, 0.0));
+        let old = Histogram {
+            zeros: None,
+            ..h.clone()
+        };
+        assert!(old.moments().unwrap().mean > 0.0);
+        let range = Range { min: 0.0, max: 0.0 };
+        assert_eq!(old.clone().merge(&h, range).zeros, None);
+        assert_eq!(Histogram::new(range).moments(), None);
     }
 }

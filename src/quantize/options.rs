@@ -119,6 +119,12 @@ impl Options {
         all.find(|method| method.needs_histogram())
     }
 
+    /// The same for a method that looks at samples one by one.
+    pub fn needs_samples(&self) -> Option<&Choice> {
+        let mut all = std::iter::once(&self.method).chain(self.methods.values());
+        all.find(|method| method.needs_samples())
+    }
+
     /// Nodes whose kernels will quantize their inputs as they run, by position.
     pub fn dynamic(&self, graph: &Graph) -> HashSet<usize> {
         let decisions = decide_all(graph, self).into_iter().enumerate();

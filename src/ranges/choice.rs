@@ -2,6 +2,7 @@
 
 use super::entropy::Entropy;
 use super::minmax::MinMax;
+use super::moving_average::MovingAverage;
 use super::mse::Mse;
 use super::percentile::Percentile;
 use super::tensorflow::{HistogramMse, HistogramPercentile};
@@ -12,11 +13,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// All methods as they are written; parameters may be left out.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
     "minmax",
     "percentile:LOW,HIGH",
     "entropy",
     "mse",
+    "moving-average",
     "histogram-percentile:LOW,HIGH",
     "histogram-mse-bruteforce",
     "histogram-mse-max-frequency",
@@ -47,7 +49,12 @@ pub enum UnknownMethod {
 impl Choice {
     /// Whether it looks at histograms.
     pub fn needs_histogram(&self) -> bool {
-        *self != Choice::default()
+        self.0.needs_histogram()
+    }
+
+    /// Whether it looks at samples one by one, and so needs [`Statistics::averaged`].
+    pub fn needs_samples(&self) -> bool {
+        self.0.needs_samples()
     }
 
     /// The range that it chooses: contains 0 and, but for that, reaches nowhere beyond what was seen.
@@ -114,6 +121,7 @@ impl FromStr for Choice {
             "minmax" => Arc::new(MinMax),
             "entropy" => Arc::new(Entropy),
             "mse" => Arc::new(Mse),
+            "moving-average" => Arc::new(MovingAverage),
             "histogram-mse-bruteforce" => Arc::new(HistogramMse::BruteForce),
             "histogram-mse-max-frequency" => Arc::new(HistogramMse::MaxFrequency),
             "histogram-mse-symmetric" => Arc::new(HistogramMse::Symmetric),

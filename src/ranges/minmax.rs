@@ -1,6 +1,6 @@
 //! `minmax`: everything that was seen.
 //!
-//! The only method that needs no histogram, and TensorFlow Lite's own (`tflite/tools/optimize/calibration`).
+//! It needs no histogram. TensorFlow Lite's own method (`tflite/tools/optimize/calibration`).
 
 use super::{Method, Statistics};
 use crate::num::Range;
@@ -12,6 +12,10 @@ pub struct MinMax;
 impl Method for MinMax {
     fn name(&self) -> &'static str {
         "minmax"
+    }
+
+    fn needs_histogram(&self) -> bool {
+        false
     }
 
     fn range(&self, statistics: &Statistics<'_>) -> Range {

@@ -2,8 +2,8 @@
 //!
 //! Minimum and maximum waste steps on what hardly ever occurs. A [`Method`] may cut that off, guided by the exact
 //! histogram of the tensor. It never looks at values, so its choice has the resolution of the histogram: a bin is at most
-//! 1/1023 of the observed range, widened to contain 0. Every method is a function of counts alone: no randomness, and the
-//! same for any order, batch size or number of threads.
+//! 1/1023 of the observed range, widened to contain 0. Every method but `moving-average` is a function of counts alone: no
+//! randomness, and the same for any order, batch size or number of threads.
 //!
 //! | name | range |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | [`percentile`] | without so much of the lower and the upper tail |
 //! | [`entropy`] | least Kullback-Leibler divergence, as TensorRT and ONNX Runtime |
 //! | [`mse`] | least mean squared error of clipping and rounding |
+//! | [`moving_average`] | average over the samples, in their order, as litert-quantizer |
 //! | [`tensorflow`] | four methods of TensorFlow's StableHLO quantizer, to compare with it |
 //!
 //! [`Choice`] is a method with its parameters, as `NAME[:PARAMS]`.
@@ -18,6 +19,7 @@
 mod choice;
 pub mod entropy;
 pub mod minmax;
+pub mod moving_average;
 pub mod mse;
 pub mod percentile;
 pub mod tensorflow;
@@ -34,6 +36,8 @@ pub struct Statistics<'a> {
     pub range: Range,
     /// How many values fell where; made for `range`.
     pub histogram: &'a Histogram,
+    /// The moving average of the samples' ranges, if they were looked at one by one; see [`Method::needs_samples`].
+    pub averaged: Option<Range>,
     /// Bits of the integers that it becomes: 8, or 16 with zero point 0.
     pub bits: u32,
 }
@@ -46,6 +50,16 @@ pub trait Method: fmt::Debug + Send + Sync {
     /// Its parameters as they are written behind the name; empty if it has none.
     fn parameters(&self) -> String {
         String::new()
+    }
+
+    /// Whether it looks at the histogram.
+    fn needs_histogram(&self) -> bool {
+        true
+    }
+
+    /// Whether it looks at what each sample did: [`Statistics::averaged`].
+    fn needs_samples(&self) -> bool {
+        false
     }
 
     /// The range of a tensor. [`Choice::range`] sees to it that it contains 0 and does not reach beyond what was seen.

@@ -1,7 +1,9 @@
 //! What `calibrate` saw, and where its time went.
 
+use super::detail::{self, TensorDetail, number, percent};
 use super::table::{Table, shorten};
 use crate::kernel::{Floor, Floors, Profile, Range, Roofline};
+use crate::num::histogram::Moments;
 
 /// Statistics as a report shows them.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -15,6 +17,12 @@ pub struct CalibrateReport {
     pub sources: Vec<String>,
     /// Statistics of the tensors.
     pub tensors: Vec<SeenTensor>,
+    /// Whether the samples were enough, if they were looked at one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+    /// The tensor that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<TensorDetail>,
 }
 
 /// Samples that were run just now.
@@ -45,6 +53,26 @@ pub struct SeenTensor {
     pub range: Range,
     /// Below which 0.1 %, 50 % and 99.9 % of the values lie, to the width of a bin; none without histograms.
     pub quantiles: Option<[f64; 3]>,
+    /// How many values there were; none without histograms.
+    pub values: Option<u64>,
+    /// How many of them are 0; none where that was not counted.
+    pub zeros: Option<u64>,
+    /// Mean and standard deviation; none without histograms.
+    pub moments: Option<Moments>,
+    /// Each index of its last dimension, if that was asked for; empty of states.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Vec<SeenChannel>>,
+}
+
+/// What was seen of one channel of a tensor.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct SeenChannel {
+    /// Smallest value.
+    pub min: f32,
+    /// Largest value.
+    pub max: f32,
+    /// Mean of its values.
+    pub mean: f64,
 }
 
 /// Where the time went.
@@ -69,7 +97,20 @@ pub fn calibrate(report: &CalibrateReport) -> String {
             text += &format!("  {}\n", shorten(source, 200));
         }
     }
-    text += &format!("\n{}", tensors(&report.tensors));
+    match &report.detail {
+        Some(detail) => text += &format!("\n{}", detail::detail(detail)),
+        None => text += &format!("\n{}", tensors(&report.tensors)),
+    }
+    let detail = report.detail.as_ref();
+    let shown = |t: &&SeenTensor| detail.is_none_or(|d| d.tensor == t.tensor);
+    for t in report.tensors.iter().filter(shown) {
+        if let Some(channels) = &t.channels {
+            text += &format!("\n{}", by_channel(t, channels));
+        }
+    }
+    if let Some(verdict) = &report.verdict {
+        text += &format!("\n{verdict}\n");
+    }
     if let Some((run, profile)) = report
         .run
         .as_ref()
@@ -98,8 +139,14 @@ fn run(run: &CalibrateRun) -> String {
 
 fn tensors(tensors: &[SeenTensor]) -> String {
     let mut table = Table::new(&[
-        ">tensor", "name", ">min", ">0.1 %", ">median", ">99.9 %", ">max",
+        ">tensor", "name", ">min", ">0.1 %", ">median", ">99.9 %", ">max", ">mean", ">std",
+        ">zeros",
     ]);
+    let moment = |x: Option<f64>| x.map_or("–".into(), number);
+    let share = |t: &SeenTensor| match t.zeros.zip(t.values) {
+        Some((zeros, values)) => percent(zeros, values),
+        None => "–".into(),
+    };
     for t in tensors {
         let quantile = |i: usize| t.quantiles.map_or("–".into(), |q| number(q[i]));
         table.row(vec![
@@ -110,9 +157,29 @@ fn tensors(tensors: &[SeenTensor]) -> String {
             quantile(1),
             quantile(2),
             number(f64::from(t.range.max)),
+            moment(t.moments.map(|m| m.mean)),
+            moment(t.moments.map(|m| m.deviation)),
+            share(t),
         ]);
     }
     table.text()
+}
+
+fn by_channel(t: &SeenTensor, channels: &[SeenChannel]) -> String {
+    let title = format!("tensor {} '{}'", t.tensor, shorten(&t.name, 80));
+    if channels.is_empty() {
+        return format!("{title}: a state, not looked at by channel\n");
+    }
+    let mut table = Table::new(&[">channel", ">min", ">mean", ">max"]);
+    for (i, c) in channels.iter().enumerate() {
+        table.row(vec![
+            i.to_string(),
+            number(c.min.into()),
+            number(c.mean),
+            number(c.max.into()),
+        ]);
+    }
+    format!("{title}\n{}", table.text())
 }
 
 /// One line of the profile.
@@ -226,17 +293,6 @@ fn gap(
     )
 }
 
-fn number(x: f64) -> String {
-    let magnitude = x.abs();
-    if x == 0.0 {
-        "0".into()
-    } else if (0.001..10_000.0).contains(&magnitude) {
-        format!("{x:.4}")
-    } else {
-        format!("{x:.2e}")
-    }
-}
-
 /// 1234567 as `1.23 M`.
 fn si(x: f64) -> String {
     let units = ["", "k", "M", "G", "T", "P"];
@@ -298,12 +354,28 @@ mod tests {
                 name: "relu".into(),
                 range: Range { min: 0.0, max: 6.0 },
                 quantiles: Some([0.0, 0.5, 5.5]),
+                values: Some(8),
+                zeros: Some(2),
+                moments: None,
+                channels: Some(vec![SeenChannel {
+                    min: 0.0,
+                    max: 6.0,
+                    mean: 1.25,
+                }]),
             }],
+            verdict: None,
+            detail: None,
         };
         let text = calibrate(&report);
         // 0.04 s of two threads for ten samples: 2 ms each; the floor is 1 ms.
         assert!(text.contains("CONV_2D → relu"), "{text}");
         let line = text.lines().find(|l| l.contains("CONV_2D")).unwrap();
+        let tensor = text.lines().find(|l| l.contains("relu ")).unwrap();
+        assert!(
+            tensor.contains("5.5000") && tensor.contains("25.000 %"),
+            "{tensor}"
+        );
+        assert!(text.contains("0    0  1.2500  6.0000"), "{text}");
         for cell in ["2000.0", "80.0 %", "1000.0", "50 %", "compute"] {
             assert!(line.contains(cell), "{cell}: {line}");
         }

@@ -2,22 +2,29 @@
 
 mod calibrate;
 mod check;
+mod detail;
 mod elements;
 mod evaluate;
 mod inspect;
 mod lists;
+mod page;
+mod picture;
 mod plan;
 mod quantize;
 mod structure;
 mod table;
 mod verify;
 
-pub use calibrate::{CalibrateReport, CalibrateRun, ProfileReport, SeenTensor, calibrate};
+pub use calibrate::{
+    CalibrateReport, CalibrateRun, ProfileReport, SeenChannel, SeenTensor, calibrate,
+};
 pub use check::check;
+pub use detail::{DetailReport, MethodRange, TensorDetail, detail};
 pub use elements::Element;
 pub use evaluate::{Evaluation, evaluate};
 pub use inspect::{Inspection, inspect};
 pub use lists::{devices, ops};
+pub use page::page;
 pub use plan::{PlanReport, PlannedOperator, plan};
 pub use quantize::{ChosenRange, ModelSize, quantize};
 pub use structure::{Cost, Structure, Tensors, structure};

@@ -471,6 +471,7 @@ fn propose(
             Some(histogram) if range.min <= range.max => method.range(&Statistics {
                 range,
                 histogram,
+                averaged: None,
                 bits: if wide(id) { 16 } else { 8 },
             }),
             _ => range,

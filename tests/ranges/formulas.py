@@ -1,6 +1,7 @@
 """The formulas of src/ranges, written once more over the values themselves.
 
-python formulas.py FOLDER: for each NAME.f32 (float32, little endian) in FOLDER, NAME.json holds what each method chooses.
+python formulas.py FOLDER: for each NAME.f32 (float32, little endian) in FOLDER, NAME.json holds what each method chooses, and
+NAME.moments.json what is counted and averaged. Averages over samples take SAMPLE values for one.
 """
 
 import json
@@ -8,6 +9,8 @@ import pathlib
 import sys
 
 import numpy as np
+
+SAMPLE = 37
 
 
 def percentile(x, low, high):
@@ -109,6 +112,24 @@ def least_rms(x):
     return min(rms(x, a, b) for a, b in pairs)
 
 
+def moving_average(x):
+    """litert-quantizer's moving_average_update, over the values themselves."""
+    qsv = None
+    for sample in x.reshape(-1, SAMPLE):
+        new = np.array([sample.min(), sample.max()])
+        qsv = new if qsv is None else 0.95 * qsv + (1.0 - 0.95) * new
+    return qsv.tolist()
+
+
+def moments(x):
+    return {
+        "mean": float(np.mean(x)),
+        "deviation": float(np.std(x)),
+        "zeros": int(np.count_nonzero(x == 0)),
+        "moving-average": moving_average(x[: len(x) // SAMPLE * SAMPLE]),
+    }
+
+
 def main(folder):
     for path in sorted(pathlib.Path(folder).glob("*.f32")):
         x = np.fromfile(path, "<f4").astype(np.float64)
@@ -128,6 +149,7 @@ def main(folder):
             "least rms": least_rms(x),
         }
         path.with_suffix(".json").write_text(json.dumps(answers))
+        path.with_suffix(".moments.json").write_text(json.dumps(moments(x)))
 
 
 if __name__ == "__main__":

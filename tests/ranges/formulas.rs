@@ -2,8 +2,13 @@
 
 use super::properties::{choose, rms, seen, width};
 use super::support;
+use std::path::Path;
 use std::process::Command;
+use zeropoint::calibrate::{Samples, moving_average};
 use zeropoint::num::Range;
+
+/// Values of a sample, as in `formulas.py`; what is left at the end belongs to none.
+const SAMPLE: usize = 37;
 
 /// Numbers from 0 to 1 that are the same everywhere.
 fn uniform(seed: u64) -> impl FnMut() -> f64 {
@@ -17,7 +22,7 @@ fn uniform(seed: u64) -> impl FnMut() -> f64 {
 }
 
 /// Values as activations have them.
-fn sets() -> Vec<(&'static str, Vec<f32>)> {
+pub fn sets() -> Vec<(&'static str, Vec<f32>)> {
     let many = |seed: u64, n: usize, value: &dyn Fn(&mut dyn FnMut() -> f64) -> f64| -> Vec<f32> {
         let mut next = uniform(seed);
         (0..n).map(|_| value(&mut next) as f32).collect()
@@ -102,5 +107,35 @@ fn numpy_agrees_on_the_values_themselves() {
             );
         }
         assert_eq!(answers.len(), 10);
+        judge_moments(folder.path(), name, &values);
+    }
+}
+
+/// Zeros, mean, deviation, and the moving average over samples.
+fn judge_moments(folder: &Path, name: &str, values: &[f32]) {
+    let text = std::fs::read_to_string(folder.join(format!("{name}.moments.json"))).unwrap();
+    let answers: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let (_, histogram) = seen(values);
+    let ours = histogram.moments().unwrap();
+    assert_eq!(ours.within, 0.5 * width(&histogram));
+    for (key, value) in [("mean", ours.mean), ("deviation", ours.deviation)] {
+        let exact = answers[key].as_f64().unwrap();
+        assert!(
+            (value - exact).abs() <= ours.within,
+            "{key} of {name}: {value}, not {exact} ± {}",
+            ours.within
+        );
+    }
+    assert_eq!(answers["zeros"], histogram.zeros.unwrap(), "{name}");
+    let each = values.chunks_exact(SAMPLE).map(|sample| seen(sample).0);
+    let samples = Samples {
+        samples: values.len() / SAMPLE,
+        ranges: vec![each.collect()],
+    };
+    let Range { min, max } = moving_average(&samples)[0].unwrap();
+    for (end, exact) in [min, max].into_iter().zip(0..) {
+        let exact = answers["moving-average"][exact].as_f64().unwrap();
+        let off = (f64::from(end) - exact).abs();
+        assert!(off <= 1e-6 * exact.abs(), "{name}: {end}, not {exact}");
     }
 }

@@ -6,5 +6,6 @@
 mod support;
 
 mod formulas;
+mod onnxruntime;
 mod program;
 mod properties;

@@ -23,6 +23,7 @@ pub fn choose(method: &Choice, range: Range, histogram: &Histogram, bits: u32) -
     method.range(&Statistics {
         range,
         histogram,
+        averaged: None,
         bits,
     })
 }
@@ -155,6 +156,27 @@ fn tails_are_cut_and_bodies_are_not() {
     assert_eq!((kept.min, kept.max), (-1.0, 60.0));
 }
 
+/// Its average is handed over; without one it keeps what was seen.
+#[test]
+fn a_moving_average_is_kept_as_far_as_it_was_seen() {
+    let (range, histogram) = seen(&[-2.0, 3.0]);
+    let method: Choice = "moving-average".parse().unwrap();
+    assert!(method.needs_samples() && !method.needs_histogram());
+    let kept = |averaged: Option<[f32; 2]>| {
+        let averaged = averaged.map(|[min, max]| Range { min, max });
+        let Range { min, max } = method.range(&Statistics {
+            range,
+            histogram: &histogram,
+            averaged,
+            bits: 8,
+        });
+        [min, max]
+    };
+    assert_eq!(kept(Some([-1.5, 2.5])), [-1.5, 2.5]);
+    assert_eq!(kept(Some([0.5, 4.0])), [0.0, 3.0]);
+    assert_eq!(kept(None), [-2.0, 3.0]);
+}
+
 #[test]
 fn what_is_written_is_understood_or_refused_with_all_names() {
     for method in all() {
@@ -170,6 +192,7 @@ fn what_is_written_is_understood_or_refused_with_all_names() {
         "mse:",
         "mse:3",
         "minmax:1,2",
+        "moving-average:0.9",
         "percentile:",
         "percentile:99",
         "percentile:99,1",

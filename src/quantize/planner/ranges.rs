@@ -35,10 +35,12 @@ impl Planner<'_> {
             return Ok((affine, why));
         }
         let method = self.options.method(self.producers[id]);
-        if !method.needs_histogram() {
+        if !method.needs_histogram() && !method.needs_samples() {
             return Ok((all, Why::Range { min, max }));
         }
         let histogram = histograms.get(id).and_then(Option::as_ref);
+        // Nobody hands averages over.
+        let histogram = histogram.filter(|_| !method.needs_samples());
         let histogram = histogram.ok_or_else(|| Error::MissingHistogram {
             file: self.graph.file.clone(),
             tensor: self.graph.describe(id),
@@ -47,6 +49,7 @@ impl Planner<'_> {
         let kept = method.range(&Statistics {
             range: seen,
             histogram,
+            averaged: None,
             bits: 8 * dtype.size() as u32,
         });
         let why = Why::Chosen {
