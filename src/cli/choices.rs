@@ -276,12 +276,12 @@ impl Choices {
         if let (Some(method), Some(path), Some(file)) = (method, &self.calibration, &statistics) {
             check_histograms(path, file, method)?;
         }
-        if let (Some(method), false) = (method, needs_ranges) {
+        if let (Some(method), false) = (method.or(options.needs_samples()), needs_ranges) {
             return Err(Failure::Input(format!(
                 "no activation becomes an integer, so the method {method} has nothing to choose: leave it out"
             )));
         }
-        let gather = match method {
+        let gather = match method.or(options.needs_samples()) {
             Some(_) => Statistics::Histograms,
             None => Statistics::Ranges,
         };

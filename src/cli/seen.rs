@@ -79,7 +79,7 @@ impl Seen {
                     min: *min,
                     max: *max,
                 },
-                clipped: histogram.map_or(0.0, |h| h.outside(kept)),
+                clipped: histogram.map(|h| h.outside(kept)),
             })
         };
         plan.activations.iter().filter_map(one).collect()

@@ -41,23 +41,47 @@ pub struct Options {
     pub weights: Weights,
     /// Means of activations, with which biases make up for the rounding of weights; see [`Correction`].
     pub correction: Option<Arc<Correction>>,
-    /// Where scales of weights are kept for further plans of the same graph.
+    /// Where what was found for weights is kept for further plans of the same graph by the same [`Correction`].
     pub memo: Option<Arc<Memo>>,
 }
 
-/// Scales of weights that were found: by constant, dimension and method.
+/// What was found for weights in earlier plans of the same graph.
 #[derive(Debug, Default)]
-pub struct Memo(Mutex<HashMap<(TensorId, Option<usize>, Weights), Vec<f32>>>);
+pub struct Memo {
+    /// Scales by constant, dimension and method.
+    scales: Mutex<HashMap<(TensorId, Option<usize>, Weights), Vec<f32>>>,
+    /// By node the scales of its weights, and what the rounding takes from its bias.
+    corrections: Mutex<HashMap<usize, (Vec<f32>, Option<Vec<f32>>)>>,
+}
 
 impl Memo {
-    /// What was found before, or now.
+    /// Scales that were found before, or now.
     pub(super) fn scales(
         &self,
         key: (TensorId, Option<usize>, Weights),
         find: impl FnOnce() -> Vec<f32>,
     ) -> Vec<f32> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.scales.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(key).or_insert_with(find).clone()
+    }
+
+    /// The correction that was found for a node and these scales before, or now.
+    pub(super) fn correction(
+        &self,
+        node: usize,
+        scales: &[f32],
+        find: impl FnOnce() -> Option<Vec<f32>>,
+    ) -> Option<Vec<f32>> {
+        let known = &self.corrections;
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.get(&node) {
+            Some((of, correction)) if of == scales => correction.clone(),
+            _ => {
+                let correction = find();
+                known.insert(node, (scales.to_vec(), correction.clone()));
+                correction
+            }
+        }
     }
 }
 

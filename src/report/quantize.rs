@@ -94,8 +94,8 @@ pub struct ChosenRange {
     pub kept: Range,
     /// What was seen.
     pub seen: Range,
-    /// Share of the values that lie outside what is kept.
-    pub clipped: f64,
+    /// Share of the values that lie outside what is kept, where histograms tell.
+    pub clipped: Option<f64>,
 }
 
 /// Rows of a table of ranges at most; the plan has them all.
@@ -142,7 +142,9 @@ fn ranges(chosen: &[ChosenRange]) -> String {
             range.method.clone(),
             interval(&range.kept),
             interval(&range.seen),
-            format!("{:.4} %", 100.0 * range.clipped),
+            range
+                .clipped
+                .map_or("–".into(), |share| format!("{:.4} %", 100.0 * share)),
         ]);
     }
     let more = match chosen.len().saturating_sub(MOST_RANGES) {

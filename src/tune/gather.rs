@@ -21,6 +21,9 @@ const MANY_HELD: usize = 256;
 const HELD_BYTES: usize = 512 << 20;
 /// Samples whose channels are averaged at most.
 const AVERAGED: usize = 32;
+/// How many of them are run at once at most, and the bytes of their tensors.
+const TOGETHER: usize = 8;
+const TOGETHER_BYTES: usize = 256 << 20;
 
 /// Statistics by tensor.
 #[derive(Clone, Debug)]
@@ -258,8 +261,9 @@ fn means(task: Task<'_>, feeds: &[Feed], inputs: &[Values]) -> Result<Correction
         return Ok(Correction::default());
     }
     let samples = values.len() / graph.elements(id).max(1);
+    let together = (TOGETHER_BYTES / program.bytes_per_sample().max(1)).clamp(1, TOGETHER);
     let config = SessionConfig {
-        batch: Some(1),
+        batch: Some(together),
         keep: Keep::All,
         statistics: Statistics::Nothing,
         profile: false,
@@ -267,8 +271,13 @@ fn means(task: Task<'_>, feeds: &[Feed], inputs: &[Values]) -> Result<Correction
     };
     let mut session = task.device.session(program, &config)?;
     let mut sums: HashMap<(TensorId, usize), Vec<f64>> = HashMap::new();
-    for i in 0..samples {
-        session.run(1, &stream::feed(feeds, rows(program, inputs, &[i])))?;
+    // Sums go from sample to sample, however many are run at once.
+    for first in (0..samples).step_by(together) {
+        let some: Vec<usize> = (first..samples.min(first + together)).collect();
+        session.run(
+            some.len(),
+            &stream::feed(feeds, rows(program, inputs, &some)),
+        )?;
         let mut read: HashMap<TensorId, Values> = HashMap::new();
         for &(id, many) in &wanted {
             if !read.contains_key(&id) {

@@ -1,11 +1,13 @@
 //! A candidate's score: the quantized model it makes, run over the samples that were held back.
 
 use super::gather::{Gathered, pick, rows, run};
+use super::prefix::{self, Place};
 use super::{Error, Task};
 use crate::graph::{self, Graph, Op, TensorId, Unary};
-use crate::kernel::{self, Keep, SessionConfig, Statistics};
+use crate::kernel::{self, Feed, Keep, Program, Session, SessionConfig, Statistics};
 use crate::num::Values;
 use crate::quantize::{self, Io, Options};
+use std::collections::HashMap;
 
 /// Ratios of squared error and squared values far below this do not count: 50 dB.
 const GOOD_ENOUGH: f64 = 1e-5;
@@ -15,6 +17,9 @@ const DECIDED: f64 = 3e-3;
 const HOPELESS: f64 = 1e4;
 /// Squared values of a sample are taken to be no less than this share of the mean: an output may be 0 throughout.
 const LEAST_SIGNAL: f64 = 1e-2;
+
+/// Preparing a candidate counts as so many samples at most.
+const MOST_PREPARATION: u64 = 16;
 
 /// Runs candidates.
 pub(super) struct Judge<'a> {
@@ -29,6 +34,20 @@ pub(super) struct Judge<'a> {
     pub spent: usize,
     /// Candidates that were tried.
     pub candidates: usize,
+    /// The best so far, as far as others may have it in common.
+    known: Option<Known>,
+}
+
+/// A graph with what is alive at some of its places.
+struct Known {
+    graph: Graph,
+    places: Vec<Start>,
+}
+
+/// A place where a candidate may begin, with what is alive there for each block.
+struct Start {
+    place: Place,
+    values: Vec<Vec<Values>>,
 }
 
 /// Some of the samples.
@@ -79,17 +98,18 @@ impl<'a> Judge<'a> {
             };
             (squares / n.max(1) as f64, enough)
         });
-        // Weights are quantized and packed once a candidate, which takes about as long as sixty operations each.
+        // Weights are quantized and packed once a candidate: five nanoseconds each, and a hundredth for an operation.
         let floor = task.program.floors().total;
-        let preparation = 15 * floor.constant_bytes / floor.operations.max(1);
+        let preparation = 100 * floor.constant_bytes / floor.operations.max(1);
         Judge {
             scales: scales.collect(),
-            preparation: preparation.min(8) as usize,
+            preparation: preparation.min(MOST_PREPARATION) as usize,
             task,
             gathered,
             blocks,
             spent: 0,
             candidates: 0,
+            known: None,
         }
     }
 
@@ -100,6 +120,93 @@ impl<'a> Judge<'a> {
         options: &Options,
         best: Option<(&[f64], f64)>,
     ) -> Result<Verdict, Error> {
+        let graph = self.graph(options)?;
+        let start = self.known.as_ref().and_then(|known| {
+            let common = prefix::common(&known.graph, &graph);
+            known.places.iter().rev().find(|p| p.place.nodes <= common)
+        });
+        let (graph, behind) = match start {
+            Some(start) => (prefix::tail(graph, &start.place), start.place.behind),
+            None => (graph, 100),
+        };
+        let program = kernel::prepare(graph)?;
+        let feeds = match start {
+            Some(start) => vec![Feed::Direct; start.place.alive.len()],
+            None => self.gathered.feeds.clone(),
+        };
+        let mut session = self.session(&program, feeds.clone())?;
+        self.candidates += 1;
+        let mut spent = 100 * self.preparation;
+        let held = self.gathered.held.samples;
+        let mut scores = Vec::with_capacity(held);
+        let mut verdict = None;
+        for (i, block) in self.blocks.iter().enumerate() {
+            let inputs = start
+                .map_or(&block.inputs, |start| &start.values[i])
+                .clone();
+            let outputs = run(session.as_mut(), &program, &feeds, inputs, block.samples)?;
+            spent += behind * block.samples;
+            scores.extend(self.scores(block, &outputs));
+            if let Some((best, least)) = best {
+                let (mean, error) = ahead(&scores, best);
+                let slack = 1.0 - 2.0 * scores.len() as f64 / held as f64;
+                if mean + slack.max(0.0) * error * 4.0 / 3.0 < least {
+                    verdict = Some(Verdict::Behind(mean));
+                    break;
+                }
+            }
+        }
+        self.spent += spent.div_ceil(100);
+        Ok(verdict.unwrap_or(Verdict::Scores(scores)))
+    }
+
+    /// Keeps what further candidates may have in common with this one.
+    pub fn remember(&mut self, options: &Options) -> Result<(), Error> {
+        self.known = None;
+        let graph = self.graph(options)?;
+        let program = kernel::prepare(graph.clone())?;
+        let mut places = Vec::new();
+        for place in prefix::places(&program, self.gathered.held.samples) {
+            // From the place before, if there is one.
+            let before: Option<&Start> = places.last();
+            let head = prefix::head(&graph, before.map(|start| &start.place), &place);
+            let feeds = match before {
+                Some(start) => vec![Feed::Direct; start.place.alive.len()],
+                None => self.gathered.feeds.clone(),
+            };
+            let program = kernel::prepare(head)?;
+            let mut session = self.session(&program, feeds.clone())?;
+            let mut values = Vec::with_capacity(self.blocks.len());
+            for (i, block) in self.blocks.iter().enumerate() {
+                let inputs = before.map_or(&block.inputs, |start| &start.values[i]);
+                let outputs = run(
+                    session.as_mut(),
+                    &program,
+                    &feeds,
+                    inputs.clone(),
+                    block.samples,
+                )?;
+                let mut computed: HashMap<TensorId, Values> =
+                    program.graph.outputs.iter().copied().zip(outputs).collect();
+                let passed = before.map_or(&[][..], |start| &start.place.alive);
+                for (id, values) in passed.iter().zip(inputs) {
+                    computed.entry(*id).or_insert_with(|| values.clone());
+                }
+                let alive = place.alive.iter().filter_map(|id| computed.remove(id));
+                values.push(alive.collect());
+            }
+            places.push(Start { place, values });
+        }
+        self.spent += match places.last() {
+            Some(start) => (100 - start.place.behind) * self.gathered.held.samples / 100,
+            None => 0,
+        };
+        self.known = Some(Known { graph, places });
+        Ok(())
+    }
+
+    /// The quantized graph of a candidate, with float inputs and outputs.
+    fn graph(&self, options: &Options) -> Result<Graph, Error> {
         let graph = self.task.graph;
         let seen = &self.gathered.all;
         let options = Options {
@@ -108,40 +215,26 @@ impl<'a> Judge<'a> {
         };
         let plan = quantize::plan_by(graph, &seen.ranges, &seen.histograms, &options)?;
         let model = quantize::apply(self.task.float, graph, &plan)?;
-        let program = kernel::prepare(graph::load(&model, &graph.file)?)?;
+        Ok(graph::load(&model, &graph.file)?)
+    }
+
+    fn session<'p>(
+        &self,
+        program: &'p Program,
+        feeds: Vec<Feed>,
+    ) -> Result<Box<dyn Session + 'p>, Error>
+    where
+        'a: 'p,
+    {
         let largest = self.blocks.iter().map(|b| b.samples).max().unwrap_or(1);
         let config = SessionConfig {
             batch: Some(self.task.batch.unwrap_or(largest).min(largest)),
             keep: Keep::Outputs,
             statistics: Statistics::Nothing,
             profile: false,
-            feeds: self.gathered.feeds.clone(),
+            feeds,
         };
-        let mut session = self.task.device.session(&program, &config)?;
-        self.candidates += 1;
-        self.spent += self.preparation;
-        let held = self.gathered.held.samples;
-        let mut scores = Vec::with_capacity(held);
-        for block in &self.blocks {
-            let feeds = &self.gathered.feeds;
-            let outputs = run(
-                session.as_mut(),
-                &program,
-                feeds,
-                block.inputs.clone(),
-                block.samples,
-            )?;
-            self.spent += block.samples;
-            scores.extend(self.scores(block, &outputs));
-            if let Some((best, least)) = best {
-                let (mean, error) = ahead(&scores, best);
-                let slack = 1.0 - 2.0 * scores.len() as f64 / held as f64;
-                if mean + slack.max(0.0) * error * 4.0 / 3.0 < least {
-                    return Ok(Verdict::Behind(mean));
-                }
-            }
-        }
-        Ok(Verdict::Scores(scores))
+        Ok(self.task.device.session(program, &config)?)
     }
 
     /// A score for each sample of a block.

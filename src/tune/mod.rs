@@ -2,12 +2,14 @@
 //!
 //! No rule from ranges to scales serves all models, so candidates are tried: each makes a quantized model, the integer
 //! simulation runs it over samples that had no part in proposing it, and its outputs are held against those of the float
-//! model. Three files, in the order in which things happen:
+//! model. In the order in which things happen:
 //!
 //! 1. `gather`: one pass over the data. Three of four samples propose: their statistics are what methods see. The fourth is
 //!    held back to judge: its inputs and float outputs are kept.
 //! 2. `judge`: a candidate's score, in decibels for each sample that was held back.
 //! 3. `search`: which candidates are tried in which order, and which are kept.
+//!
+//! `prefix` spares candidates what they have in common with the best so far.
 //!
 //! The score of a sample is −10 · log₁₀(e + ε), e the squared error of an output over its squared values, and the mean of
 //! that over outputs. The logarithm keeps a single sample with huge values from outvoting all others, as one does where
@@ -30,6 +32,7 @@
 
 mod gather;
 mod judge;
+mod prefix;
 mod search;
 
 use crate::data::DataSet;

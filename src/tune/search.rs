@@ -42,7 +42,7 @@ const WORSE: f64 = 0.1;
 /// How often groups are gone through at most.
 const ROUNDS: usize = 4;
 /// Samples are run at least so many times the number that judges, whatever the effort.
-const LEAST_RUNS: usize = 12;
+const LEAST_RUNS: usize = 6;
 
 /// What is chosen for a tensor: a method, and how many quarters of an octave narrower than that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,6 +75,8 @@ struct Searcher<'a, 'e> {
     scores: Vec<f64>,
     search: Search,
     stopped: bool,
+    /// Whether candidates change parts of the model.
+    parts: bool,
     memo: Arc<Memo>,
 }
 
@@ -127,6 +129,7 @@ pub(super) fn search(
         best,
         scores,
         stopped: false,
+        parts: false,
         memo: Arc::default(),
     };
     searcher.run()?;
@@ -194,6 +197,10 @@ impl Searcher<'_, '_> {
 
     /// Groups of tensors, from all to single ones, as long as it pays and the budget lasts.
     fn groups(&mut self, order: &[usize]) -> Result<(), Error> {
+        // What changes all tensors has nothing in common with the best; what changes some may have much.
+        self.parts = true;
+        let best = self.options(&self.best, &self.proposals);
+        self.judge.remember(&best)?;
         let groups = self.all_groups();
         for _ in 0..ROUNDS {
             let before = mean(&self.scores);
@@ -275,6 +282,9 @@ impl Searcher<'_, '_> {
             Verdict::Scores(scores) => {
                 let (gain, error) = ahead(&scores, &self.scores);
                 if gain > LEAST_GAIN.max(errors * error) {
+                    if self.parts {
+                        self.judge.remember(&options)?;
+                    }
                     self.best = state;
                     self.scores = scores;
                     self.search.steps.push(Step { what: what(), gain });

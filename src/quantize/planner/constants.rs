@@ -96,7 +96,13 @@ impl<'a> Planner<'a> {
             }
             let role = if wide { Role::WideBias } else { Role::Bias };
             let correction = self.options.correction.as_ref();
-            let correction = correction.and_then(|c| c.of(graph, node, &scales));
+            let correction = correction.and_then(|c| {
+                let find = || c.of(graph, node, &scales);
+                match &self.options.memo {
+                    Some(memo) => memo.correction(i, &scales, find),
+                    None => find(),
+                }
+            });
             let correction = correction.filter(|c| c.len() == values.len());
             let form = Form {
                 role,
