@@ -190,8 +190,8 @@ fn a_gpu_finds_the_same() {
     let Some(gpu) = support::gpu() else {
         return;
     };
-    let (_, ours) = searched(&Cpu::new(), 16, 14);
-    let (_, theirs) = searched(&gpu, 16, 14);
+    let (_, ours) = searched(&Cpu::new(), 16, 28);
+    let (_, theirs) = searched(&gpu, 16, 28);
     let what =
         |o: &Outcome| -> Vec<String> { o.search.steps.iter().map(|s| s.what.clone()).collect() };
     assert_eq!(what(&ours), what(&theirs));

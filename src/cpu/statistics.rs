@@ -14,6 +14,12 @@ const TABLES: usize = 4;
 /// Values whose bins are computed before they are counted.
 const BLOCK: usize = 256;
 
+/// Zeros are counted behind the bins, in so many places in turns: they are often a third of a tensor, and in one place each
+/// would wait for the one before.
+const ZEROS: usize = 16;
+/// Places of a table: as many as 16 bits can name, so that none is checked. Only those of bins and zeros are touched.
+const PLACES: usize = 1 << 16;
+
 /// What has been seen of one tensor.
 struct Seen {
     range: Range,
@@ -33,11 +39,11 @@ pub(super) struct Gathered {
 }
 
 /// Room for counting, one for each chunk in work.
-pub(super) struct Tables(Vec<[u32; BINS]>);
+pub(super) struct Tables(Vec<[u32; PLACES]>);
 
 impl Default for Tables {
     fn default() -> Tables {
-        Tables(vec![[0; BINS]; TABLES])
+        Tables(vec![[0; PLACES]; TABLES])
     }
 }
 
@@ -173,7 +179,8 @@ impl Seen {
                 self.slots[slot((first + i as i32) >> shift)] += n;
             }
         }
-        tables.0.iter_mut().for_each(|table| table.fill(0));
+        let tables = tables.0.iter_mut();
+        tables.for_each(|table| table[..BINS].fill(0));
     }
 }
 
@@ -197,43 +204,51 @@ fn rebinned(slots: &[u64], range: Range, from: i32, to: i32) -> Vec<u64> {
 
 /// Counts values by their slot; `scale` is the inverse of the width. Returns how many are 0 or −0.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn count(values: &[f32], scale: f32, tables: &mut [[u32; BINS]]) -> u32 {
-    let [a, b, c, d] = tables else {
+fn count(values: &[f32], scale: f32, tables: &mut [[u32; PLACES]]) -> u32 {
+    let [a, b, c, d] = &mut *tables else {
         unreachable!("Tables::new makes {TABLES} of them")
     };
     let mut slots = [0u16; BLOCK];
-    let mut found = 0;
     let (blocks, rest) = values.as_chunks::<BLOCK>();
     for block in blocks {
         slots_of(block, scale, &mut slots);
-        found += zeros(block);
         for four in slots.as_chunks::<TABLES>().0 {
-            a[usize::from(four[0]) % BINS] += 1;
-            b[usize::from(four[1]) % BINS] += 1;
-            c[usize::from(four[2]) % BINS] += 1;
-            d[usize::from(four[3]) % BINS] += 1;
+            a[usize::from(four[0])] += 1;
+            b[usize::from(four[1])] += 1;
+            c[usize::from(four[2])] += 1;
+            d[usize::from(four[3])] += 1;
         }
     }
     slots_of(rest, scale, &mut slots);
     for &slot in &slots[..rest.len()] {
-        a[usize::from(slot) % BINS] += 1;
+        a[usize::from(slot)] += 1;
     }
-    found + zeros(rest)
+    let behind = |table: &mut [u32; PLACES]| {
+        let zeros = &mut table[BINS..BINS + ZEROS];
+        let found = zeros.iter().sum::<u32>();
+        zeros.fill(0);
+        found
+    };
+    let found = tables.iter_mut().map(behind).sum();
+    tables[0][slot(0)] += found;
+    found
 }
 
-/// The slots of up to a block of values: `num::histogram::bin` in arithmetic that vectorises. A conversion to integers
-/// would check for NaN and overflow, four times as slow; there is neither here.
+/// The slots of up to a block of values: `num::histogram::bin` in arithmetic that vectorises, and the places of zeros. A
+/// conversion to integers would check for NaN and overflow, four times as slow; there is neither here.
 #[inline(always)]
 fn slots_of(values: &[f32], scale: f32, slots: &mut [u16; BLOCK]) {
     /// Adding it leaves the nearest integer in the low bits, for what is below 2¹².
     const INTEGERS: f32 = (1 << 23) as f32;
-    for (slot, &x) in slots.iter_mut().zip(values) {
+    for (i, (slot, &x)) in slots.iter_mut().zip(values).enumerate() {
         let magnitude = x.abs() * scale;
         let nearest = magnitude + INTEGERS;
         let above = u32::from(nearest - INTEGERS > magnitude);
         let whole = nearest.to_bits().wrapping_sub(above);
         let negative = 0u32.wrapping_sub(u32::from(x.to_bits() > 1 << 31));
-        *slot = (whole ^ negative) as u16 % BINS as u16;
+        let bin = (whole ^ negative) % BINS as u32;
+        let zero = BINS as u32 + (i % ZEROS) as u32;
+        *slot = if x == 0.0 { zero } else { bin } as u16;
     }
 }
 

@@ -323,6 +323,75 @@ mod tests {
         assert_eq!(scattered(8)[..4], [0, 4, 2, 6]);
     }
 
+    /// A candidate that begins where it differs from the best has the same scores as one that begins at the start.
+    #[test]
+    fn what_is_in_common_changes_no_score() {
+        use crate::cpu::Cpu;
+        use crate::data::Options as DataOptions;
+        use crate::model;
+        use crate::num::Range;
+        use crate::quantize::Chosen;
+        use crate::tune::{Effort, gather::gather};
+        use crate::{simplify, stream};
+        use std::ops::ControlFlow;
+        use std::path::Path;
+
+        let har = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/har");
+        let read = model::read(&har.join("model.tflite")).unwrap();
+        let (float, graph) = simplify::load(read, "har").unwrap();
+        let program = kernel::prepare(graph.clone()).unwrap();
+        let options = DataOptions {
+            limit: Some(24),
+            ..DataOptions::default()
+        };
+        let (mut data, feeds) = stream::open(&har.join("calib.npz"), &graph, &options).unwrap();
+        let options = Options::new(Io::Float);
+        let cpu = Cpu::new();
+        let task = Task {
+            float: &float,
+            graph: &graph,
+            program: &program,
+            options: &options,
+            fixed_weights: false,
+            device: &cpu,
+            batch: None,
+            effort: Effort::Usual,
+        };
+        let mut go_on = |_| ControlFlow::Continue(());
+        let gathered = gather(task, &mut data, feeds, &mut go_on).unwrap();
+        let mut judge = Judge::new(task, &gathered);
+        let score = |judge: &mut Judge<'_>, options: &Options| -> (Vec<f64>, usize) {
+            let before = judge.spent;
+            match judge.score(options, None).unwrap() {
+                Verdict::Scores(scores) => (scores, judge.spent - before),
+                Verdict::Behind(_) => panic!("nothing to be behind"),
+            }
+        };
+        let mut spared = 0;
+        for node in graph.nodes.iter().rev() {
+            let id = node.outputs[0];
+            let range = gathered.all.ranges[id].unwrap_or(Range { min: 0.0, max: 1.0 });
+            let half = Chosen {
+                range: Range {
+                    min: range.min / 2.0,
+                    max: range.max / 2.0,
+                },
+                method: "half".into(),
+            };
+            let mut candidate = options.clone();
+            candidate.chosen.insert(id, half);
+            judge.known = None;
+            let whole = score(&mut judge, &candidate);
+            judge.remember(&options).unwrap();
+            assert!(!judge.known.as_ref().unwrap().places.is_empty());
+            let part = score(&mut judge, &candidate);
+            assert_eq!(whole.0, part.0, "{}", node.describe());
+            assert!(part.1 <= whole.1);
+            spared += usize::from(part.1 < whole.1);
+        }
+        assert!(spared >= 3, "{spared}");
+    }
+
     #[test]
     fn a_gain_has_a_mean_and_an_error() {
         let (mean, error) = ahead(&[1.0, 3.0], &[0.0, 0.0]);
