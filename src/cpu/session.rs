@@ -2,7 +2,7 @@
 
 use super::chunk::{Chunk, TOGETHER, cut, slice, truncate};
 use super::memory::Memory;
-use super::statistics::{Gathered, Tables, range_of};
+use super::statistics::{Gathered, Tables};
 use super::step::Fast;
 use crate::graph::TensorId;
 use crate::kernel::{
@@ -209,7 +209,7 @@ impl<'a> CpuSession<'a> {
 
     pub(super) fn see(&self, id: TensorId, values: &[f32], tables: &mut Tables) {
         if self.gathered.level() > Statistics::Nothing {
-            self.gathered.see(id, values, range_of(values), tables);
+            self.gathered.see(id, values, tables);
         }
     }
 

@@ -38,12 +38,21 @@ pub(super) struct Gathered {
     tensors: Vec<Mutex<Seen>>,
 }
 
-/// Room for counting, one for each chunk in work.
+/// Room for counting, one for each chunk in work; empty until something is counted.
+#[derive(Default)]
 pub(super) struct Tables(Vec<[u32; PLACES]>);
 
-impl Default for Tables {
-    fn default() -> Tables {
-        Tables(vec![[0; PLACES]; TABLES])
+impl Tables {
+    fn count(&mut self, values: &[f32], exponent: i32) -> (Range, u32) {
+        if self.0.is_empty() {
+            self.0 = vec![[0; PLACES]; TABLES];
+        }
+        count(values, power_of_two(-exponent), &mut self.0)
+    }
+
+    fn clear(&mut self) {
+        let tables = self.0.iter_mut();
+        tables.for_each(|table| table[..BINS].fill(0));
     }
 }
 
@@ -75,39 +84,57 @@ impl Gathered {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sees values of a tensor; `range` is theirs.
-    pub fn see(&self, id: TensorId, values: &[f32], range: Range, tables: &mut Tables) {
-        if self.level == Statistics::Nothing || range == Range::EMPTY {
+    /// Sees values of a tensor.
+    pub fn see(&self, id: TensorId, values: &[f32], tables: &mut Tables) {
+        if self.level == Statistics::Nothing || values.is_empty() {
             return;
         }
+        if self.level == Statistics::Histograms && values.len() >= BINS {
+            // Slots of 32 bits: a chunk is far smaller, but nothing here says so.
+            for part in values.chunks(1 << 30) {
+                self.count(id, part, tables);
+            }
+            return;
+        }
+        let range = range_of(values);
+        let mut seen = self.of(id);
         if !range.min.is_finite() || !range.max.is_finite() {
-            self.of(id).broken.get_or_insert(range);
-            return;
-        }
-        if self.level == Statistics::Ranges {
-            let mut seen = self.of(id);
+            seen.broken.get_or_insert(range);
+        } else if self.level == Statistics::Ranges {
             seen.range = seen.range.merge(range);
-            return;
-        }
-        let exponent = exponent_of(range);
-        // Adding the tables up costs as much as counting so many values one by one.
-        if values.len() < BINS {
-            let mut seen = self.of(id);
+        } else {
+            // Adding the tables up costs as much as counting so many values one by one.
             seen.widen(range);
             let now = seen.exponent;
             seen.zeros += u64::from(zeros(values));
             for &x in values {
                 seen.slots[slot(bin(x, now))] += 1;
             }
+        }
+    }
+
+    /// Counts values in tables, at the width that the tensor has so far if they fit: one look at them is enough then.
+    fn count(&self, id: TensorId, values: &[f32], tables: &mut Tables) {
+        let known = {
+            let seen = self.of(id);
+            (!seen.slots.is_empty()).then_some(seen.exponent)
+        };
+        if let Some(exponent) = known {
+            let (range, zeros) = tables.count(values, exponent);
+            if range.min.is_finite() && range.max.is_finite() && fits(range, exponent) {
+                self.of(id).add(range, exponent, zeros, tables);
+                return;
+            }
+            tables.clear();
+        }
+        let range = range_of(values);
+        if !range.min.is_finite() || !range.max.is_finite() {
+            self.of(id).broken.get_or_insert(range);
             return;
         }
-        // Slots of 32 bits: a chunk is far smaller, but nothing here says so.
-        for part in values.chunks(1 << 30) {
-            let zeros = count(part, power_of_two(-exponent), &mut tables.0);
-            let mut seen = self.of(id);
-            seen.zeros += u64::from(zeros);
-            seen.add(range, exponent, tables);
-        }
+        let exponent = exponent_of(range);
+        let (_, zeros) = tables.count(values, exponent);
+        self.of(id).add(range, exponent, zeros, tables);
     }
 
     /// The first tensor, in order of execution, that was not finite.
@@ -166,8 +193,9 @@ impl Seen {
     }
 
     /// Adds what was counted at an exponent, and clears the tables.
-    fn add(&mut self, range: Range, exponent: i32, tables: &mut Tables) {
+    fn add(&mut self, range: Range, exponent: i32, zeros: u32, tables: &mut Tables) {
         self.widen(range);
+        self.zeros += u64::from(zeros);
         let (first, shift) = (
             bin(range.min.min(0.0), exponent),
             shift(exponent, self.exponent),
@@ -179,9 +207,13 @@ impl Seen {
                 self.slots[slot((first + i as i32) >> shift)] += n;
             }
         }
-        let tables = tables.0.iter_mut();
-        tables.for_each(|table| table[..BINS].fill(0));
+        tables.clear();
     }
+}
+
+/// Whether values of a range have a slot each at an exponent, and are small enough for [`slots_of`].
+fn fits(range: Range, exponent: i32) -> bool {
+    exponent >= exponent_of(range)
 }
 
 fn slot(bin: i32) -> usize {
@@ -202,15 +234,18 @@ fn rebinned(slots: &[u64], range: Range, from: i32, to: i32) -> Vec<u64> {
     new
 }
 
-/// Counts values by their slot; `scale` is the inverse of the width. Returns how many are 0 or −0.
+/// Counts values by their slot; `scale` is the inverse of the width. Returns their range, with NaN or infinite ends if any
+/// is, and how many are 0 or −0. What does not fit is counted somewhere.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn count(values: &[f32], scale: f32, tables: &mut [[u32; PLACES]]) -> u32 {
+fn count(values: &[f32], scale: f32, tables: &mut [[u32; PLACES]]) -> (Range, u32) {
     let [a, b, c, d] = &mut *tables else {
-        unreachable!("Tables::new makes {TABLES} of them")
+        unreachable!("Tables::count makes {TABLES} of them")
     };
+    let mut extremes = Extremes::NONE;
     let mut slots = [0u16; BLOCK];
     let (blocks, rest) = values.as_chunks::<BLOCK>();
     for block in blocks {
+        extremes.see(block);
         slots_of(block, scale, &mut slots);
         for four in slots.as_chunks::<TABLES>().0 {
             a[usize::from(four[0])] += 1;
@@ -219,6 +254,7 @@ fn count(values: &[f32], scale: f32, tables: &mut [[u32; PLACES]]) -> u32 {
             d[usize::from(four[3])] += 1;
         }
     }
+    extremes.see(rest);
     slots_of(rest, scale, &mut slots);
     for &slot in &slots[..rest.len()] {
         a[usize::from(slot)] += 1;
@@ -231,7 +267,7 @@ fn count(values: &[f32], scale: f32, tables: &mut [[u32; PLACES]]) -> u32 {
     };
     let found = tables.iter_mut().map(behind).sum();
     tables[0][slot(0)] += found;
-    found
+    (extremes.range(), found)
 }
 
 /// The slots of up to a block of values: `num::histogram::bin` in arithmetic that vectorises, and the places of zeros. A
@@ -259,50 +295,65 @@ fn zeros(values: &[f32]) -> u32 {
 }
 
 /// Smallest and largest value; NaN anywhere makes both NaN. −0 counts as +0.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
 pub(super) fn range_of(values: &[f32]) -> Range {
-    let (mut range, poison) = extremes(values);
-    let infinite = range.min == f32::NEG_INFINITY || range.max == f32::INFINITY;
-    if !infinite && !values.is_empty() && poison {
-        range = Range {
-            min: f32::NAN,
-            max: f32::NAN,
-        };
-    }
-    Range {
-        min: range.min + 0.0,
-        max: range.max + 0.0,
-    }
+    let mut extremes = Extremes::NONE;
+    extremes.see(values);
+    extremes.range()
 }
 
-/// Smallest and largest number, and whether anything was not finite.
-#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn extremes(values: &[f32]) -> (Range, bool) {
+/// Smallest and largest numbers, and whether anything was not finite, side by side.
+struct Extremes {
+    low: [f32; Extremes::LANES],
+    high: [f32; Extremes::LANES],
+    /// NaN and infinities stay; anything finite adds 0.
+    poison: [f32; Extremes::LANES],
+}
+
+impl Extremes {
     const LANES: usize = 64;
-    let (mut low, mut high, mut poison) = (
-        [f32::INFINITY; LANES],
-        [f32::NEG_INFINITY; LANES],
-        [0.0f32; LANES],
-    );
-    let mut see = |lane: usize, x: f32| {
-        low[lane] = if x < low[lane] { x } else { low[lane] };
-        high[lane] = if x > high[lane] { x } else { high[lane] };
-        // NaN and infinities stay; anything finite adds 0.
-        poison[lane] += x * 0.0;
+    const NONE: Extremes = Extremes {
+        low: [f32::INFINITY; Extremes::LANES],
+        high: [f32::NEG_INFINITY; Extremes::LANES],
+        poison: [0.0; Extremes::LANES],
     };
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, &x) in chunk.iter().enumerate() {
-            see(lane, x);
+
+    #[inline(always)]
+    fn see(&mut self, values: &[f32]) {
+        let mut see = |lane: usize, x: f32| {
+            let (low, high) = (&mut self.low[lane], &mut self.high[lane]);
+            *low = if x < *low { x } else { *low };
+            *high = if x > *high { x } else { *high };
+            self.poison[lane] += x * 0.0;
+        };
+        let (chunks, rest) = values.as_chunks::<{ Extremes::LANES }>();
+        for chunk in chunks {
+            for (lane, &x) in chunk.iter().enumerate() {
+                see(lane, x);
+            }
+        }
+        rest.iter().enumerate().for_each(|(lane, &x)| see(lane, x));
+    }
+
+    fn range(&self) -> Range {
+        let each = self.low.iter().zip(&self.high);
+        let range = each.fold(Range::EMPTY, |range, (&min, &max)| {
+            range.merge(Range { min, max })
+        });
+        let infinite = range.min == f32::NEG_INFINITY || range.max == f32::INFINITY;
+        let poison = self.poison.iter().any(|p| p.is_nan());
+        let range = match poison && !infinite {
+            true => Range {
+                min: f32::NAN,
+                max: f32::NAN,
+            },
+            false => range,
+        };
+        Range {
+            min: range.min + 0.0,
+            max: range.max + 0.0,
         }
     }
-    rest.iter().enumerate().for_each(|(lane, &x)| see(lane, x));
-    let range = (0..LANES).fold(Range::EMPTY, |range, lane| {
-        range.merge(Range {
-            min: low[lane],
-            max: high[lane],
-        })
-    });
-    (range, poison.iter().any(|p| p.is_nan()))
 }
 
 #[cfg(test)]
@@ -314,7 +365,7 @@ mod tests {
         let gathered = Gathered::new(Statistics::Histograms, 1);
         let mut tables = Tables::default();
         for part in parts {
-            gathered.see(0, part, range_of(part), &mut tables);
+            gathered.see(0, part, &mut tables);
         }
         gathered.histograms().remove(0).unwrap()
     }

@@ -188,7 +188,7 @@ mod tests {
             same in any::<bool>(),
             depthwise in any::<bool>(),
         ) {
-            let size = [7, 6];
+            let size: [usize; 2] = [7, 6];
             let window = Window {
                 padding: if same { Padding::Same } else { Padding::Valid },
                 stride: [stride, stride],
