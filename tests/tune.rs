@@ -204,3 +204,17 @@ fn a_gpu_finds_the_same() {
         assert!(near(chosen.range.min, other.range.min) && near(chosen.range.max, other.range.max));
     }
 }
+
+/// What is judged is what is written: an input of 8 bits before convolutions of 16 loses what a float one keeps.
+#[test]
+fn inputs_and_outputs_are_judged_as_they_will_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let convs = ["--skip-op", "CONV_2D", "--skip-scheme", "int16x8"];
+    let before = |io: &str| {
+        let options = [&FEW[..], &convs, &["--io", io, "--effort", "1"]].concat();
+        let said = quantized(&path(io), &options);
+        said["search"]["before"].as_f64().unwrap()
+    };
+    assert!(before("float") > before("int8") + 1.0);
+}

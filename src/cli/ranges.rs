@@ -207,7 +207,9 @@ pub fn search(
     })?;
     // Whoever interrupts from here on means it.
     INTERRUPTS.store(NOT_CAUGHT, Ordering::Relaxed);
-    judging.iter().for_each(|bar| bar.finish_and_clear());
+    if let Some(judging) = judging {
+        judging.finish_and_clear();
+    }
     bar.finish_and_clear();
     let seen = Seen {
         ranges: found.ranges,
@@ -237,7 +239,9 @@ fn stop_at_interrupts() {
         let swap = INTERRUPTS.compare_exchange(CAUGHT, STOP, Ordering::Relaxed, Ordering::Relaxed);
         match swap {
             Ok(_) => {
-                eprintln!("stopping: what is best so far will be written; once more to end at once")
+                eprintln!(
+                    "stopping: what is best so far will be written; once more to end at once"
+                );
             }
             Err(_) => std::process::exit(INTERRUPTED),
         }

@@ -243,6 +243,25 @@ impl Feed {
         }
     }
 
+    /// How the same data reaches an input of 8 or 16 bits in place of a float one. What is quantized already stays.
+    pub fn quantized(&self, affine: Affine, dtype: DType) -> Feed {
+        let (low, high) = bounds(dtype);
+        match self {
+            Feed::Direct => Feed::Quantize { affine, dtype },
+            Feed::Table(table) => {
+                let integers = table.iter().map(|&x| quantize(x, affine, low, high));
+                match dtype {
+                    DType::I16 => Feed::Wide(integers.map(|q| q as i16).collect()),
+                    _ => Feed::Bytes {
+                        table: integers.map(|q| q as u8).collect(),
+                        dtype,
+                    },
+                }
+            }
+            other => other.clone(),
+        }
+    }
+
     /// Does the host's part of the work.
     pub fn apply(&self, values: Values) -> Values {
         let typed = |bytes: Vec<u8>, dtype: DType| match dtype {

@@ -49,18 +49,17 @@ pub struct Options {
 #[derive(Debug, Default)]
 pub struct Memo {
     /// Scales by constant, dimension and method.
-    scales: Mutex<HashMap<(TensorId, Option<usize>, Weights), Vec<f32>>>,
+    scales: Mutex<HashMap<ScalesOf, Vec<f32>>>,
     /// By node the scales of its weights, and what the rounding takes from its bias.
-    corrections: Mutex<HashMap<usize, (Vec<f32>, Option<Vec<f32>>)>>,
+    corrections: Mutex<HashMap<usize, ScalesAndCorrection>>,
 }
+
+type ScalesOf = (TensorId, Option<usize>, Weights);
+type ScalesAndCorrection = (Vec<f32>, Option<Vec<f32>>);
 
 impl Memo {
     /// Scales that were found before, or now.
-    pub(super) fn scales(
-        &self,
-        key: (TensorId, Option<usize>, Weights),
-        find: impl FnOnce() -> Vec<f32>,
-    ) -> Vec<f32> {
+    pub(super) fn scales(&self, key: ScalesOf, find: impl FnOnce() -> Vec<f32>) -> Vec<f32> {
         let mut known = self.scales.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(key).or_insert_with(find).clone()
     }

@@ -9,6 +9,7 @@ use crate::num::{Histogram, Values};
 use crate::quantize::Correction;
 use crate::stream::{self, Batch};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -280,10 +281,12 @@ fn means(task: Task<'_>, feeds: &[Feed], inputs: &[Values]) -> Result<Correction
         )?;
         let mut read: HashMap<TensorId, Values> = HashMap::new();
         for &(id, many) in &wanted {
-            if !read.contains_key(&id) {
-                read.insert(id, session.read(id)?);
-            }
-            let Some(Values::F32(values)) = read.get(&id) else {
+            // Each can be read once a run.
+            let values = match read.entry(id) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(place) => place.insert(session.read(id)?),
+            };
+            let Values::F32(values) = values else {
                 continue;
             };
             let sums = sums.entry((id, many)).or_insert_with(|| vec![0.0; many]);

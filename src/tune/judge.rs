@@ -3,10 +3,10 @@
 use super::gather::{Gathered, pick, rows, run};
 use super::prefix::{self, Place};
 use super::{Error, Task};
-use crate::graph::{self, Graph, Op, TensorId, Unary};
+use crate::graph::{self, Graph, Op, Tensor, TensorId, Unary};
 use crate::kernel::{self, Feed, Keep, Program, Session, SessionConfig, Statistics};
-use crate::num::Values;
-use crate::quantize::{self, Io, Options};
+use crate::num::{DType, Values};
+use crate::quantize::{self, Options};
 use std::collections::HashMap;
 
 /// Ratios of squared error and squared values far below this do not count: 50 dB.
@@ -132,7 +132,7 @@ impl<'a> Judge<'a> {
         let program = kernel::prepare(graph)?;
         let feeds = match start {
             Some(start) => vec![Feed::Direct; start.place.alive.len()],
-            None => self.gathered.feeds.clone(),
+            None => self.feeds(&program.graph),
         };
         let mut session = self.session(&program, feeds.clone())?;
         self.candidates += 1;
@@ -146,7 +146,11 @@ impl<'a> Judge<'a> {
                 .clone();
             let outputs = run(session.as_mut(), &program, &feeds, inputs, block.samples)?;
             spent += behind * block.samples;
-            scores.extend(self.scores(block, &outputs));
+            let reals = outputs.iter().zip(program.graph.results());
+            let reals: Vec<Vec<f64>> = reals
+                .map(|(values, id)| dequantized(values, &program.graph.tensors[id]))
+                .collect();
+            scores.extend(self.scores(block, &reals));
             if let Some((best, least)) = best {
                 let (mean, error) = ahead(&scores, best);
                 let slack = 1.0 - 2.0 * scores.len() as f64 / held as f64;
@@ -172,7 +176,7 @@ impl<'a> Judge<'a> {
             let head = prefix::head(&graph, before.map(|start| &start.place), &place);
             let feeds = match before {
                 Some(start) => vec![Feed::Direct; start.place.alive.len()],
-                None => self.gathered.feeds.clone(),
+                None => self.feeds(&graph),
             };
             let program = kernel::prepare(head)?;
             let mut session = self.session(&program, feeds.clone())?;
@@ -205,15 +209,28 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    /// The quantized graph of a candidate, with float inputs and outputs.
+    /// How data reaches the inputs of a candidate, which may be integers.
+    fn feeds(&self, graph: &Graph) -> Vec<Feed> {
+        let inputs = graph.inputs.iter().zip(&self.gathered.feeds);
+        let feed = |(&id, feed): (&TensorId, &Feed)| {
+            let tensor = &graph.tensors[id];
+            match (feed, tensor.dtype, tensor.affine()) {
+                (
+                    Feed::Direct | Feed::Table(_),
+                    DType::I8 | DType::U8 | DType::I16,
+                    Some(affine),
+                ) => feed.quantized(affine, tensor.dtype),
+                _ => feed.clone(),
+            }
+        };
+        inputs.map(feed).collect()
+    }
+
+    /// The quantized graph of a candidate.
     fn graph(&self, options: &Options) -> Result<Graph, Error> {
         let graph = self.task.graph;
         let seen = &self.gathered.all;
-        let options = Options {
-            io: Io::Float,
-            ..options.clone()
-        };
-        let plan = quantize::plan_by(graph, &seen.ranges, &seen.histograms, &options)?;
+        let plan = quantize::plan_by(graph, &seen.ranges, &seen.histograms, options)?;
         let model = quantize::apply(self.task.float, graph, &plan)?;
         Ok(graph::load(&model, &graph.file)?)
     }
@@ -238,13 +255,13 @@ impl<'a> Judge<'a> {
     }
 
     /// A score for each sample of a block.
-    fn scores(&self, block: &Block, outputs: &[Values]) -> Vec<f64> {
+    fn scores(&self, block: &Block, outputs: &[Vec<f64>]) -> Vec<f64> {
         let mut scores = vec![0.0; block.samples];
         let share = 1.0 / outputs.len().max(1) as f64;
         let results = block.outputs.iter().zip(outputs).zip(&self.scales);
         for ((float, test), &(signal, enough)) in results {
             let integers = !matches!(float, Values::F32(_));
-            let (float, test) = (reals(float), reals(test));
+            let float = reals(float);
             let elements = (float.len() / block.samples).max(1);
             let pairs = float.chunks(elements).zip(test.chunks(elements));
             for (score, (float, test)) in scores.iter_mut().zip(pairs) {
@@ -298,6 +315,16 @@ fn scattered(n: usize) -> Vec<usize> {
     places.filter(|&i| i < n).collect()
 }
 
+/// What a quantized model's results stand for.
+fn dequantized(values: &Values, tensor: &Tensor) -> Vec<f64> {
+    let mut all = reals(values);
+    if let (false, Some(affine)) = (tensor.dtype == DType::F32, tensor.affine()) {
+        let (scale, zero) = (f64::from(affine.scale), f64::from(affine.zero_point));
+        all.iter_mut().for_each(|q| *q = scale * (*q - zero));
+    }
+    all
+}
+
 fn reals(values: &Values) -> Vec<f64> {
     match values {
         Values::F32(v) => v.iter().map(|&x| f64::from(x)).collect(),
@@ -330,7 +357,7 @@ mod tests {
         use crate::data::Options as DataOptions;
         use crate::model;
         use crate::num::Range;
-        use crate::quantize::Chosen;
+        use crate::quantize::{Chosen, Io};
         use crate::tune::{Effort, gather::gather};
         use crate::{simplify, stream};
         use std::ops::ControlFlow;
