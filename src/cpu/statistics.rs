@@ -196,18 +196,38 @@ impl Seen {
     fn add(&mut self, range: Range, exponent: i32, zeros: u32, tables: &mut Tables) {
         self.widen(range);
         self.zeros += u64::from(zeros);
-        let (first, shift) = (
-            bin(range.min.min(0.0), exponent),
-            shift(exponent, self.exponent),
-        );
-        for i in 0..BINS {
-            let at = slot(first + i as i32);
-            let n: u64 = tables.0.iter().map(|table| u64::from(table[at])).sum();
-            if n > 0 {
-                self.slots[slot((first + i as i32) >> shift)] += n;
+        let mut sums = [0u32; BINS];
+        add_up(&tables.0, &mut sums);
+        if exponent == self.exponent {
+            add_to(&mut self.slots, &sums);
+        } else {
+            let (first, shift) = (
+                bin(range.min.min(0.0), exponent),
+                shift(exponent, self.exponent),
+            );
+            for i in 0..BINS {
+                let n = sums[slot(first + i as i32)];
+                self.slots[slot((first + i as i32) >> shift)] += u64::from(n);
             }
         }
         tables.clear();
+    }
+}
+
+/// The sums of the tables' bins.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn add_up(tables: &[[u32; PLACES]], sums: &mut [u32; BINS]) {
+    for table in tables {
+        for (sum, &n) in sums.iter_mut().zip(&table[..BINS]) {
+            *sum += n;
+        }
+    }
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn add_to(slots: &mut [u64], sums: &[u32; BINS]) {
+    for (slot, &n) in slots.iter_mut().zip(sums) {
+        *slot += u64::from(n);
     }
 }
 
