@@ -60,8 +60,9 @@ fn rules_keep_their_methods_and_weights_what_was_asked() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let recipe = path("recipe.toml");
-    let rule = "version = 1\n[[rule]]\nop = 'CONV_2D'\nmethod = 'percentile:5,95'\n";
-    std::fs::write(&recipe, rule).unwrap();
+    let rules = "version = 1\n[[rule]]\nop = 'CONV_2D'\nmethod = 'percentile:5,95'\n\
+                 [[rule]]\nop = 'FULLY_CONNECTED'\nmethod = 'moving-average'\n";
+    std::fs::write(&recipe, rules).unwrap();
     let said = quantized(
         &path("rule.tflite"),
         &[&FEW[..], &["--recipe", &recipe]].concat(),
@@ -70,6 +71,10 @@ fn rules_keep_their_methods_and_weights_what_was_asked() {
     let all = said["chosen"].as_array().unwrap();
     let by_rule = all.iter().filter(|c| c["method"] == "percentile:5,95");
     assert!(by_rule.count() >= 4, "{all:?}");
+    assert!(
+        all.iter().any(|c| c["method"] == "moving-average"),
+        "{all:?}"
+    );
     let minmax = quantized(
         &path("w.tflite"),
         &[&FEW[..], &["--weights", "minmax"]].concat(),

@@ -295,6 +295,10 @@ impl Choices {
                 "no activation becomes an integer, so there are no ranges to search: leave out --effort".into(),
             ));
         }
+        let options = match (&self.data, options.needs_samples(), needs_ranges) {
+            (Some(data), Some(_), true) => averaged(data, &self.device, &program, &options)?,
+            _ => options,
+        };
         let mut found = None;
         let mut seen = match (&self.data, statistics, needs_ranges) {
             (Some(data), _, true) => match effort {
@@ -306,13 +310,7 @@ impl Choices {
                     found = Some(options);
                     seen
                 }
-                None => {
-                    let seen = calibrate(data, &self.device, &program, gather)?;
-                    if options.needs_samples().is_some() {
-                        found = Some(averaged(data, &self.device, &program, &options, &seen)?);
-                    }
-                    seen
-                }
+                None => calibrate(data, &self.device, &program, gather)?,
             },
             (None, Some(_), true) if options.needs_samples().is_some() => {
                 return Err(Failure::Input(

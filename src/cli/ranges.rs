@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 use zeropoint::graph::Graph;
-use zeropoint::kernel::{Program, Statistics};
+use zeropoint::kernel::{Program, Range, Statistics};
 use zeropoint::model::Model;
 use zeropoint::num::Histogram;
 use zeropoint::quantize::{Chosen, Options};
@@ -112,13 +112,12 @@ pub fn calibrate(
     })
 }
 
-/// Runs the float model over the data again, sample by sample; the options with the averages where a method wants them.
+/// Runs the float model over the data sample by sample; the options with the averages where a method wants them.
 pub fn averaged(
     data: &DataArguments,
     device: &DeviceArguments,
     program: &Program,
     options: &Options,
-    seen: &Seen,
 ) -> Result<Options, Failure> {
     let graph = &program.graph;
     let (mut set, feeds) = data.open(graph)?;
@@ -138,11 +137,11 @@ pub fn averaged(
     for (id, averaged) in averages.into_iter().enumerate() {
         let node = graph.nodes.iter().position(|n| n.outputs.contains(&id));
         let method = options.method(node).clone();
-        let (Some(averaged), Some(range), true) =
-            (averaged, seen.ranges[id], method.needs_samples())
-        else {
+        let (Some(averaged), true) = (averaged, method.needs_samples()) else {
             continue;
         };
+        let each = samples.ranges[id].iter();
+        let range = each.fold(Range::EMPTY, |all, &range| all.merge(range));
         let statistics = ranges::Statistics {
             range,
             // It does not look at it.

@@ -13,7 +13,7 @@ use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// One sample in so many judges, at least; fewer samples than twice that judge and propose alike.
+/// One sample in so many judges at most; of fewer samples the last one does.
 const ONE_IN: usize = 4;
 /// Samples that judge at most, and where there is time.
 const MOST_HELD: usize = 64;

@@ -114,7 +114,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Scores of a candidate, unless it falls behind on its way: after an eighth of the samples it may be a standard error
-    /// behind what it has to be ahead of `best`, after a quarter half of one, and after half of them nothing.
+    /// behind what it has to be ahead of `best`, after a quarter two thirds of one, and after half of them nothing.
     pub fn score(
         &mut self,
         options: &Options,

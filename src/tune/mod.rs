@@ -20,12 +20,13 @@
 //! **Jointly.** Ranges interact: what one tensor clips, the next need not hold. So candidates change many tensors at once:
 //! all, then halves of the model in execution order, kinds of operators, quarters and so on down to single tensors.
 //!
-//! **Racing.** A candidate meets the held samples in parts of an eighth, an eighth, a quarter and a half. It is dropped as
-//! soon as its mean is more than a standard error behind the best so far on the same samples, so most candidates cost an
-//! eighth.
+//! **Racing.** A candidate meets the held samples in parts of an eighth, an eighth, a quarter and a half. After an eighth it
+//! may be a standard error behind what it has to gain on the same samples, after a quarter two thirds of one, after half of
+//! them nothing; else it is dropped. So most candidates cost an eighth.
 //!
-//! **Against chance.** A change of a group of tensors is kept if it gains 0.05 dB on average and one and a half standard
-//! errors. What was found is proposed anew by the statistics of all samples, and that is taken unless it is worse.
+//! **Against chance.** A change is kept if it gains 0.05 dB on average, and half a standard error if it is one of the few
+//! that concern all tensors, one and a half if it is one of the many that concern a group. What was found is proposed anew
+//! by the statistics of all samples, and that is taken unless it is more than 0.1 dB worse.
 //!
 //! **The same every time.** Which samples judge, the order of candidates and the budget depend on the model and the number
 //! of samples alone, never on time.

@@ -229,21 +229,22 @@ impl Searcher<'_, '_> {
     fn narrow(&mut self, name: &str, group: &[usize]) -> Result<(), Error> {
         let mut promising = true;
         for step in NARROWER {
-            let mut last = None;
-            while promising || step < 0 {
+            if !promising && step > 0 {
+                continue;
+            }
+            let mut gained = false;
+            let last = loop {
                 let what = format!("{name} × {:.2}", QUARTER.powi(step));
                 let gain = self.change(what, group, |rule| Rule {
                     narrower: (rule.narrower + step).max(0),
                     ..rule
                 })?;
-                let kept = gain.is_some_and(|gain| gain > 0.0);
-                promising = kept || (promising && gain.is_some_and(|gain| gain > -NOT_FAR));
-                last = last.or(gain.filter(|_| kept));
-                if !kept {
-                    break;
+                match gain {
+                    Some(gain) if gain > 0.0 => gained = true,
+                    last => break last,
                 }
-            }
-            promising |= last.is_some();
+            };
+            promising = gained || last.is_some_and(|gain| gain > -NOT_FAR);
         }
         Ok(())
     }
@@ -308,6 +309,9 @@ impl Searcher<'_, '_> {
 
     /// The same rules for the statistics of all samples, unless that is worse.
     fn anew(&mut self) -> Result<(), Error> {
+        if self.best.rules.iter().all(|rule| *rule == Rule::default()) {
+            return Ok(());
+        }
         let mut proposals = self.proposals.clone();
         let used: BTreeSet<usize> = self.best.rules.iter().map(|rule| rule.method).collect();
         for method in used {
@@ -316,9 +320,6 @@ impl Searcher<'_, '_> {
             proposals[method] = propose(graph, options, &self.tensors, name, seen);
         }
         let options = self.options(&self.best, &proposals);
-        if options.chosen.is_empty() {
-            return Ok(());
-        }
         if let Verdict::Scores(scores) = self
             .judge
             .score(&options, Some((&self.scores, f64::NEG_INFINITY)))?
@@ -359,8 +360,11 @@ impl Searcher<'_, '_> {
             };
             (id, Chosen { range, method })
         });
+        // What was chosen before stays: those tensors are none of these.
+        let mut all = self.task.options.chosen.clone();
+        all.extend(chosen);
         Options {
-            chosen: chosen.collect(),
+            chosen: all,
             weights: state.weights,
             memo: Some(Arc::clone(&self.memo)),
             correction: state
