@@ -1,6 +1,6 @@
 //! What is around the products of dynamic range models: rows of floats as whole numbers, and sums of such as floats.
 
-use super::statistics::range_of;
+use super::counting::range_of;
 use crate::kernel::{RowQuantize, RowScale};
 use crate::num::RowParameters;
 

@@ -1,6 +1,6 @@
 //! Memory of a thread that is used again, whatever it held: fresh memory costs page faults and zeros.
 
-use super::statistics::Tables;
+use super::counting::Tables;
 use crate::num::{DType, Values};
 
 /// A line of the cache.

@@ -13,6 +13,7 @@ mod chunk;
 mod conv;
 mod conv_f32;
 mod conv_i8;
+mod counting;
 mod fully_connected;
 pub(crate) mod gemm;
 mod gemm_i8;

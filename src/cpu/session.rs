@@ -1,8 +1,9 @@
 //! A program loaded on the CPU.
 
 use super::chunk::{Chunk, TOGETHER, cut, slice, truncate};
+use super::counting::Tables;
 use super::memory::Memory;
-use super::statistics::{Gathered, Tables};
+use super::statistics::Gathered;
 use super::step::Fast;
 use crate::graph::TensorId;
 use crate::kernel::{

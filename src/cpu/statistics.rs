@@ -3,22 +3,12 @@
 //! A thread counts a chunk of a tensor with the width of that chunk's own range, then adds its bins to those of the
 //! tensor under a lock. Bins only ever merge in pairs (see `num::histogram`), so the order does not matter.
 
+use super::counting::{Tables, range_of};
 use crate::graph::TensorId;
 use crate::kernel::{DeviceError, Program, Range, Statistics};
 use crate::num::Histogram;
-use crate::num::histogram::{BINS, bin, exponent_of, power_of_two};
+use crate::num::histogram::{BINS, bin, exponent_of};
 use std::sync::{Mutex, PoisonError};
-
-/// Tables that are counted into in turns: a value that repeats does not wait for its own last count.
-const TABLES: usize = 4;
-/// Values whose bins are computed before they are counted.
-const BLOCK: usize = 256;
-
-/// Zeros are counted behind the bins, in so many places in turns: they are often a third of a tensor, and in one place each
-/// would wait for the one before.
-const ZEROS: usize = 16;
-/// Places of a table: as many as 16 bits can name, so that none is checked. Only those of bins and zeros are touched.
-const PLACES: usize = 1 << 16;
 
 /// What has been seen of one tensor.
 struct Seen {
@@ -36,24 +26,6 @@ struct Seen {
 pub(super) struct Gathered {
     level: Statistics,
     tensors: Vec<Mutex<Seen>>,
-}
-
-/// Room for counting, one for each chunk in work; empty until something is counted.
-#[derive(Default)]
-pub(super) struct Tables(Vec<[u32; PLACES]>);
-
-impl Tables {
-    fn count(&mut self, values: &[f32], exponent: i32) -> (Range, u32) {
-        if self.0.is_empty() {
-            self.0 = vec![[0; PLACES]; TABLES];
-        }
-        count(values, power_of_two(-exponent), &mut self.0)
-    }
-
-    fn clear(&mut self) {
-        let tables = self.0.iter_mut();
-        tables.for_each(|table| table[..BINS].fill(0));
-    }
 }
 
 impl Gathered {
@@ -196,8 +168,7 @@ impl Seen {
     fn add(&mut self, range: Range, exponent: i32, zeros: u32, tables: &mut Tables) {
         self.widen(range);
         self.zeros += u64::from(zeros);
-        let mut sums = [0u32; BINS];
-        add_up(&tables.0, &mut sums);
+        let sums = tables.sums();
         if exponent == self.exponent {
             add_to(&mut self.slots, &sums);
         } else {
@@ -214,16 +185,6 @@ impl Seen {
     }
 }
 
-/// The sums of the tables' bins.
-#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn add_up(tables: &[[u32; PLACES]], sums: &mut [u32; BINS]) {
-    for table in tables {
-        for (sum, &n) in sums.iter_mut().zip(&table[..BINS]) {
-            *sum += n;
-        }
-    }
-}
-
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
 fn add_to(slots: &mut [u64], sums: &[u32; BINS]) {
     for (slot, &n) in slots.iter_mut().zip(sums) {
@@ -236,7 +197,7 @@ fn fits(range: Range, exponent: i32) -> bool {
     exponent >= exponent_of(range)
 }
 
-fn slot(bin: i32) -> usize {
+pub(super) fn slot(bin: i32) -> usize {
     bin as usize % BINS
 }
 
@@ -254,131 +215,16 @@ fn rebinned(slots: &[u64], range: Range, from: i32, to: i32) -> Vec<u64> {
     new
 }
 
-/// Counts values by their slot; `scale` is the inverse of the width. Returns their range, with NaN or infinite ends if any
-/// is, and how many are 0 or −0. What does not fit is counted somewhere.
-#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn count(values: &[f32], scale: f32, tables: &mut [[u32; PLACES]]) -> (Range, u32) {
-    let [a, b, c, d] = &mut *tables else {
-        unreachable!("Tables::count makes {TABLES} of them")
-    };
-    let mut extremes = Extremes::NONE;
-    let mut slots = [0u16; BLOCK];
-    let (blocks, rest) = values.as_chunks::<BLOCK>();
-    for block in blocks {
-        extremes.see(block);
-        slots_of(block, scale, &mut slots);
-        for four in slots.as_chunks::<TABLES>().0 {
-            a[usize::from(four[0])] += 1;
-            b[usize::from(four[1])] += 1;
-            c[usize::from(four[2])] += 1;
-            d[usize::from(four[3])] += 1;
-        }
-    }
-    extremes.see(rest);
-    slots_of(rest, scale, &mut slots);
-    for &slot in &slots[..rest.len()] {
-        a[usize::from(slot)] += 1;
-    }
-    let behind = |table: &mut [u32; PLACES]| {
-        let zeros = &mut table[BINS..BINS + ZEROS];
-        let found = zeros.iter().sum::<u32>();
-        zeros.fill(0);
-        found
-    };
-    let found = tables.iter_mut().map(behind).sum();
-    tables[0][slot(0)] += found;
-    (extremes.range(), found)
-}
-
-/// The slots of up to a block of values: `num::histogram::bin` in arithmetic that vectorises, and the places of zeros. A
-/// conversion to integers would check for NaN and overflow, four times as slow; there is neither here.
-#[inline(always)]
-fn slots_of(values: &[f32], scale: f32, slots: &mut [u16; BLOCK]) {
-    /// Adding it leaves the nearest integer in the low bits, for what is below 2¹².
-    const INTEGERS: f32 = (1 << 23) as f32;
-    for (i, (slot, &x)) in slots.iter_mut().zip(values).enumerate() {
-        let magnitude = x.abs() * scale;
-        let nearest = magnitude + INTEGERS;
-        let above = u32::from(nearest - INTEGERS > magnitude);
-        let whole = nearest.to_bits().wrapping_sub(above);
-        let negative = 0u32.wrapping_sub(u32::from(x.to_bits() > 1 << 31));
-        let bin = (whole ^ negative) % BINS as u32;
-        let zero = BINS as u32 + (i % ZEROS) as u32;
-        *slot = if x == 0.0 { zero } else { bin } as u16;
-    }
-}
-
 /// How many values are 0 or −0, of fewer than 2³² values.
 #[inline(always)]
 fn zeros(values: &[f32]) -> u32 {
     values.iter().map(|&x| u32::from(x == 0.0)).sum()
 }
 
-/// Smallest and largest value; NaN anywhere makes both NaN. −0 counts as +0.
-#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-pub(super) fn range_of(values: &[f32]) -> Range {
-    let mut extremes = Extremes::NONE;
-    extremes.see(values);
-    extremes.range()
-}
-
-/// Smallest and largest numbers, and whether anything was not finite, side by side.
-struct Extremes {
-    low: [f32; Extremes::LANES],
-    high: [f32; Extremes::LANES],
-    /// NaN and infinities stay; anything finite adds 0.
-    poison: [f32; Extremes::LANES],
-}
-
-impl Extremes {
-    const LANES: usize = 64;
-    const NONE: Extremes = Extremes {
-        low: [f32::INFINITY; Extremes::LANES],
-        high: [f32::NEG_INFINITY; Extremes::LANES],
-        poison: [0.0; Extremes::LANES],
-    };
-
-    #[inline(always)]
-    fn see(&mut self, values: &[f32]) {
-        let mut see = |lane: usize, x: f32| {
-            let (low, high) = (&mut self.low[lane], &mut self.high[lane]);
-            *low = if x < *low { x } else { *low };
-            *high = if x > *high { x } else { *high };
-            self.poison[lane] += x * 0.0;
-        };
-        let (chunks, rest) = values.as_chunks::<{ Extremes::LANES }>();
-        for chunk in chunks {
-            for (lane, &x) in chunk.iter().enumerate() {
-                see(lane, x);
-            }
-        }
-        rest.iter().enumerate().for_each(|(lane, &x)| see(lane, x));
-    }
-
-    fn range(&self) -> Range {
-        let each = self.low.iter().zip(&self.high);
-        let range = each.fold(Range::EMPTY, |range, (&min, &max)| {
-            range.merge(Range { min, max })
-        });
-        let infinite = range.min == f32::NEG_INFINITY || range.max == f32::INFINITY;
-        let poison = self.poison.iter().any(|p| p.is_nan());
-        let range = match poison && !infinite {
-            true => Range {
-                min: f32::NAN,
-                max: f32::NAN,
-            },
-            false => range,
-        };
-        Range {
-            min: range.min + 0.0,
-            max: range.max + 0.0,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::num::histogram::power_of_two;
     use proptest::prelude::*;
 
     fn gather(parts: &[Vec<f32>]) -> Histogram {
@@ -407,23 +253,5 @@ mod tests {
             expected.count(&whole);
             prop_assert_eq!(gather(&parts), expected);
         }
-    }
-
-    #[test]
-    fn ranges_see_everything() {
-        let v: Vec<f32> = (0..1000)
-            .map(|i| ((i * 37) % 1000) as f32 - 300.0)
-            .collect();
-        assert_eq!(
-            range_of(&v),
-            Range {
-                min: -300.0,
-                max: 699.0
-            }
-        );
-        assert_eq!(range_of(&[-0.0]).min.to_bits(), 0);
-        assert!(range_of(&[1.0, f32::NAN, 2.0]).min.is_nan());
-        assert_eq!(range_of(&[1.0, f32::INFINITY]).max, f32::INFINITY);
-        assert_eq!(range_of(&[]), Range::EMPTY);
     }
 }
