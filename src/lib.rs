@@ -39,6 +39,7 @@ pub mod calibrate;
 pub mod check;
 pub mod cpu;
 pub mod data;
+pub mod debug;
 pub mod evaluate;
 pub mod gpu;
 pub mod graph;

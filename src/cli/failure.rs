@@ -1,7 +1,7 @@
 //! Why a command ended early, and its exit code.
 
 use zeropoint::kernel::DeviceError;
-use zeropoint::{data, evaluate, graph, model, quantize, stream, tune};
+use zeropoint::{data, debug, evaluate, graph, model, quantize, stream, tune};
 
 /// A failure of a command; the text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,16 @@ impl From<tune::Error> for Failure {
     fn from(error: tune::Error) -> Self {
         match error {
             tune::Error::Stream(error) => error.into(),
+            other => Failure::Input(other.to_string()),
+        }
+    }
+}
+
+impl From<debug::Error> for Failure {
+    fn from(error: debug::Error) -> Self {
+        match error {
+            debug::Error::Device(error) => error.into(),
+            debug::Error::Stream(error) => error.into(),
             other => Failure::Input(other.to_string()),
         }
     }

@@ -4,6 +4,7 @@
 mod calibrate;
 mod check;
 mod choices;
+mod debug;
 mod detail;
 mod devices;
 mod evaluate;
@@ -60,6 +61,8 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Prove that a quantized model gives the same bits on every device, and measure its distance to the float model
     Verify(verify::Arguments),
+    /// Say which operators of a quantized model cost how much, and why
+    Debug(debug::Arguments),
     /// Show what is in a model: operators, tensors, quantization, sizes
     Inspect(inspect::Arguments),
     /// Check a quantized model against the 8-bit specification, or a target: TensorFlow Lite Micro, CMSIS-NN, NNAPI, Edge TPU
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Run(a) => run::run(&a),
         Command::Evaluate(a) => evaluate::run(&a),
         Command::Verify(a) => verify::run(&a),
+        Command::Debug(a) => debug::run(&a),
         Command::Inspect(a) => inspect::run(&a),
         Command::Check(a) => check::run(&a),
         Command::Devices(a) => devices::run(&a),

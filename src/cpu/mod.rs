@@ -14,6 +14,7 @@ mod conv;
 mod conv_f32;
 mod conv_i8;
 mod counting;
+mod distance;
 mod fully_connected;
 pub(crate) mod gemm;
 mod gemm_i8;

@@ -9,8 +9,8 @@ use super::operands::Operands;
 use super::product::Packed;
 use super::session::CpuSession;
 use super::{
-    add, batch_matmul, binary, cast, hybrid, int16, norm, place, pool, quantize, recurrent, reduce,
-    resize, rfft, row, select, softmax, take, unary,
+    add, batch_matmul, binary, cast, distance, hybrid, int16, norm, place, pool, quantize,
+    recurrent, reduce, resize, rfft, row, select, softmax, take, unary,
 };
 use crate::graph::{Graph, TensorId};
 use crate::kernel::{Kernel, Step};
@@ -331,6 +331,12 @@ impl CpuSession<'_> {
                 (Kernel::RowScale(k), _) => {
                     memory.new_f32(n, |y, _| hybrid::row_scale(k, f32s(0), f32s(1), y))
                 }
+                (Kernel::Distance(k), _) if k.counts => {
+                    let mut y = vec![0; n];
+                    distance::counts(k, x, &mut y);
+                    Values::I32(y)
+                }
+                (Kernel::Distance(k), _) => memory.new_f32(n, |y, _| distance::sums(k, x, y)),
                 (Kernel::Quantize(k), _) => memory.new_any(dtype, n, |y| match dtype {
                     DType::I16 => {
                         quantize::quantize_16(k, f32s(0), bytemuck::cast_slice_mut(y));

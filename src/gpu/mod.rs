@@ -14,6 +14,7 @@ mod clock;
 mod conv;
 mod copy;
 mod device;
+mod distance;
 mod fully_connected;
 mod hybrid;
 mod int16;
@@ -103,6 +104,7 @@ fn launches(op: Op<'_>) -> Option<Vec<Launch>> {
         Kernel::Cumsum(k) => row::cumsum(op, k)?,
         Kernel::TopK(k) => row::top_k(op, k)?,
         Kernel::OneHot(k) => row::one_hot(op, k),
+        Kernel::Distance(k) => distance::distance(op, k)?,
         Kernel::Cast => cast::cast(op)?,
         Kernel::Rfft(k) => rfft::rfft(op, k)?,
         Kernel::Complex(part) => rfft::part(op, *part),

@@ -9,9 +9,9 @@
 //! `override` cannot say: type names and numbers of variables.
 
 use super::{
-    batch_matmul, binary, cast, conv, copy, fully_connected, hybrid, int16, lstm, norm, place,
-    pool, quantize, ranges, recurrent, reduce, resize, rfft, roofline, row, select, softmax, take,
-    unary,
+    batch_matmul, binary, cast, conv, copy, distance, fully_connected, hybrid, int16, lstm, norm,
+    place, pool, quantize, ranges, recurrent, reduce, resize, rfft, roofline, row, select, softmax,
+    take, unary,
 };
 use std::collections::BTreeSet;
 
@@ -68,6 +68,7 @@ pub(super) const KERNELS: &[&[Source]] = &[
     cast::SHADERS,
     conv::SHADERS,
     copy::SHADERS,
+    distance::SHADERS,
     fully_connected::SHADERS,
     hybrid::SHADERS,
     int16::SHADERS,

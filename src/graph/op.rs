@@ -116,6 +116,9 @@ pub enum Op {
     Quantize,
     /// Integer to float.
     Dequantize,
+    /// No operator of a file: how far the first input is from the second, as sums by channel and counts. See
+    /// `kernel::distance`.
+    Distance,
     /// One that zeropoint does not compute, by its name: it stays as it is, at the end of the model.
     Opaque(String),
 }
@@ -411,6 +414,7 @@ impl Op {
             Op::Static(fixed) => fixed.name(),
             Op::Quantize => "QUANTIZE",
             Op::Dequantize => "DEQUANTIZE",
+            Op::Distance => "(distance)",
             Op::Opaque(name) => name,
         }
     }

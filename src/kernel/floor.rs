@@ -70,6 +70,7 @@ impl Kernel {
                 elements * 10 * log
             }
             Kernel::Complex(_) => elements * 3,
+            Kernel::Distance(k) => 10 * u64::from(k.channels) * u64::from(k.rows),
             Kernel::TopK(k) => u64::from(k.lines.outer) * u64::from(k.lines.size),
             Kernel::Copy
             | Kernel::Place(_)

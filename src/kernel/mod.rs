@@ -8,6 +8,7 @@ mod broadcast;
 mod context;
 mod conv;
 mod device;
+pub mod distance;
 mod floor;
 mod fully_connected;
 mod hybrid;
@@ -16,6 +17,7 @@ mod lstm;
 mod norm;
 mod place;
 mod pool;
+pub mod prefix;
 mod quantize;
 mod recurrent;
 mod reduce;
@@ -42,6 +44,7 @@ pub use conv::{Conv, ConvF32, ConvI8, ConvShape, fold_zero_point};
 pub use device::{
     Device, DeviceError, Feed, Keep, Profile, Roofline, Session, SessionConfig, Statistics,
 };
+pub use distance::Distance;
 pub use floor::{Floor, Floors};
 pub use fully_connected::{FullyConnected, FullyConnectedF32, FullyConnectedI8};
 pub use hybrid::{HybridLstm, RowQuantize, RowScale};
@@ -189,6 +192,8 @@ pub enum Kernel {
     Complex(Part),
     /// Another type, by C's conversion.
     Cast,
+    /// How far a tensor is from a reference.
+    Distance(Distance),
     /// Rows of floats as whole numbers, with their scales.
     RowQuantize(RowQuantize),
     /// Sums of such as floats.
@@ -397,6 +402,7 @@ impl Context<'_> {
             (Op::Dequantize, DType::I8 | DType::U8 | DType::I16) => {
                 quantize::dequantize(self).map(Kernel::Dequantize)
             }
+            (Op::Distance, _) => distance::prepare(self, place),
             (Op::Rfft2d, DType::F32) => rfft::prepare(self).map(Kernel::Rfft),
             (Op::Complex(part), DType::C64) => {
                 let output = self.output(0)?;
@@ -499,9 +505,11 @@ impl Context<'_> {
                 .collect()
         };
         let inputs = match &node.op {
-            Op::Binary(..) | Op::Gather { .. } | Op::GatherNd | Op::BatchMatmul { .. } => {
-                pick(&[0, 1])
-            }
+            Op::Binary(..)
+            | Op::Gather { .. }
+            | Op::GatherNd
+            | Op::BatchMatmul { .. }
+            | Op::Distance => pick(&[0, 1]),
             Op::EmbeddingLookup => pick(&[1, 0]),
             Op::Select { .. } => pick(&[0, 1, 2]),
             Op::TransposeConv(_) => pick(&[2]),

@@ -137,7 +137,7 @@ impl Context<'_> {
                 Ok(shape)
             }
             Op::Static(op) => c.static_shape(*op, file),
-            Op::Opaque(_) => Ok(file.to_vec()),
+            Op::Opaque(_) | Op::Distance => Ok(file.to_vec()),
             Op::Unary(_)
             | Op::Softmax { .. }
             | Op::LogSoftmax

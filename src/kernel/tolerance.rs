@@ -43,6 +43,7 @@ impl Kernel {
             Kernel::Rfft(k) => (k.lengths[0] as usize * k.lengths[1] as usize, 1),
             Kernel::Complex(_) => (1, 1),
             Kernel::BinaryF32(_) | Kernel::UnaryF32(_) => (1, 1),
+            Kernel::Distance(k) => (k.rows as usize, 1),
             _ => (0, 0),
         }
     }

@@ -107,6 +107,7 @@ pub(super) fn rule(graph: &Graph, node: &Node) -> Rule {
         | Op::Complex(_)
         | Op::Static(_)
         | Op::Opaque(_)
+        | Op::Distance
         | Op::Quantize
         | Op::Dequantize => Rule::Float,
     }

@@ -1,9 +1,9 @@
 //! A candidate's score: the quantized model it makes, run over the samples that were held back.
 
 use super::gather::{Gathered, pick, rows, run};
-use super::prefix::{self, Place};
 use super::{Error, Task};
 use crate::graph::{self, Graph, Op, Tensor, TensorId, Unary};
+use crate::kernel::prefix::{self, Place};
 use crate::kernel::{self, Feed, Keep, Program, Session, SessionConfig, Statistics};
 use crate::num::{DType, Values};
 use crate::quantize::{self, Options};
@@ -20,6 +20,9 @@ const LEAST_SIGNAL: f64 = 1e-2;
 
 /// Preparing a candidate counts as so many samples at most.
 const MOST_PREPARATION: u64 = 16;
+
+/// Shares of the work behind which candidates can begin.
+const SHARES: [f64; 3] = [0.25, 0.5, 0.75];
 
 /// Runs candidates.
 pub(super) struct Judge<'a> {
@@ -170,7 +173,7 @@ impl<'a> Judge<'a> {
         let graph = self.graph(options)?;
         let program = kernel::prepare(graph.clone())?;
         let mut places = Vec::new();
-        for place in prefix::places(&program, self.gathered.held.samples) {
+        for place in prefix::places(&program, self.gathered.held.samples, &SHARES) {
             // From the place before, if there is one.
             let before: Option<&Start> = places.last();
             let head = prefix::head(&graph, before.map(|start| &start.place), &place);

@@ -9,7 +9,7 @@
 //! 2. `judge`: a candidate's score, in decibels for each sample that was held back.
 //! 3. `search`: which candidates are tried in which order, and which are kept.
 //!
-//! `prefix` spares candidates what they have in common with the best so far.
+//! `kernel::prefix` spares candidates what they have in common with the best so far.
 //!
 //! The score of a sample is −10 · log₁₀(e + ε), e the squared error of an output over its squared values, and the mean of
 //! that over outputs. The logarithm keeps a single sample with huge values from outvoting all others, as one does where
@@ -33,7 +33,6 @@
 
 mod gather;
 mod judge;
-mod prefix;
 mod search;
 
 use crate::data::DataSet;

@@ -1,22 +1,20 @@
-//! What candidates have in common with the best so far is not computed again.
+//! What graphs have in common from their inputs on need not be computed again.
 //!
 //! Graphs are compared node by node, with all parameters and constants that a node reads or writes, so nothing has to be
-//! known of what a candidate changes. At a few places of the best graph the tensors that are alive there are kept for all
-//! samples; a candidate that is the same up to such a place begins there.
+//! known of how they differ. At a few places of one the tensors that are alive there can be kept for all samples; another that
+//! is the same up to such a place begins there.
 
+use super::Program;
 use crate::graph::{Graph, Tensor, TensorId};
-use crate::kernel::Program;
 use crate::num::Values;
 use std::collections::HashSet;
 
-/// Places are where these shares of the work are done.
-const SHARES: [f64; 3] = [0.25, 0.5, 0.75];
 /// Bytes that are kept at one place at most.
 const KEPT_BYTES: usize = 256 << 20;
 
 /// A place in a graph, and what is alive there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub struct Place {
     /// Nodes before it.
     pub nodes: usize,
     /// Tensors that were fed or computed before it and are read behind it.
@@ -25,8 +23,8 @@ pub(super) struct Place {
     pub behind: usize,
 }
 
-/// Places where a program can be cut, for so many samples; from the first to the last.
-pub(super) fn places(program: &Program, samples: usize) -> Vec<Place> {
+/// Places where a program can be cut, for so many samples, behind these shares of the work; from the first to the last.
+pub fn places(program: &Program, samples: usize, shares: &[f64]) -> Vec<Place> {
     let graph = &program.graph;
     let floors = program.floors();
     let mut work = vec![0u64; graph.nodes.len()];
@@ -40,7 +38,7 @@ pub(super) fn places(program: &Program, samples: usize) -> Vec<Place> {
     for (i, work) in work.iter().enumerate() {
         done += work;
         let share = done as f64 / total;
-        let wanted = SHARES.get(places.len()).is_some_and(|&s| share >= s);
+        let wanted = shares.get(places.len()).is_some_and(|&s| share >= s);
         if !wanted || i + 1 == graph.nodes.len() {
             continue;
         }
@@ -77,7 +75,7 @@ fn alive(graph: &Graph, nodes: usize) -> Option<Vec<TensorId>> {
 
 /// What lies before a place, and behind another one if there is one. Its outputs are what is alive at the end, but for
 /// what was alive at the start.
-pub(super) fn head(graph: &Graph, from: Option<&Place>, to: &Place) -> Graph {
+pub fn head(graph: &Graph, from: Option<&Place>, to: &Place) -> Graph {
     let there = |id: &TensorId| from.is_some_and(|from| from.alive.contains(id));
     let mut outputs = to.alive.clone();
     outputs.retain(|id| !there(id));
@@ -93,7 +91,7 @@ pub(super) fn head(graph: &Graph, from: Option<&Place>, to: &Place) -> Graph {
 }
 
 /// What lies behind a place, fed with what is alive there.
-pub(super) fn tail(graph: Graph, place: &Place) -> Graph {
+pub fn tail(graph: Graph, place: &Place) -> Graph {
     Graph {
         nodes: graph.nodes[place.nodes..].to_vec(),
         inputs: place.alive.clone(),
@@ -101,8 +99,25 @@ pub(super) fn tail(graph: Graph, place: &Place) -> Graph {
     }
 }
 
+/// Whether a graph can begin at a place of another one, with which it has the nodes before it in common: what it reads behind
+/// the place must be alive there.
+pub fn begins(graph: &Graph, place: &Place) -> bool {
+    let Some(behind) = graph.nodes.get(place.nodes..) else {
+        return false;
+    };
+    let written = behind.iter().flat_map(|n| n.outputs.iter());
+    let there: HashSet<TensorId> = place.alive.iter().chain(written).copied().collect();
+    let given = |id: TensorId| graph.tensors[id].constant.is_some() || graph.tensors[id].variable;
+    let mut read = behind.iter().flat_map(|n| n.inputs.iter().flatten());
+    read.all(|&id| there.contains(&id) || given(id))
+        && graph
+            .outputs
+            .iter()
+            .all(|&id| there.contains(&id) || given(id))
+}
+
 /// How many nodes from the first on are the same in both, with all that they read and write.
-pub(super) fn common(a: &Graph, b: &Graph) -> usize {
+pub fn common(a: &Graph, b: &Graph) -> usize {
     if a.inputs != b.inputs {
         return 0;
     }

@@ -1,0 +1,61 @@
+//! Which operator of a quantized model costs how much, and why.
+//!
+//! - [`matching()`] finds what each tensor of the quantized model is in the float one.
+//! - [`errors()`] runs both over the data at once, with every float operator a second time on the inputs of the quantized one,
+//!   and measures what each operator adds (*local*) and what has come together (*cumulative*).
+//!
+//! The model that is analysed is the one that was given: nothing is quantized anew.
+
+mod at_output;
+mod errors;
+mod matching;
+mod resident;
+mod swap;
+mod tally;
+mod weave;
+
+pub use at_output::{Asked, AtOutput, AtOutputs, Cost, Questions, Score};
+pub use errors::{Findings, Local, Row, errors};
+pub use matching::{Matching, matching};
+pub use tally::{Channel, ErrorStats, Extremes};
+
+use crate::graph::Graph;
+use crate::kernel::{Device, DeviceError, Feed};
+use crate::{evaluate, graph, stream};
+
+/// What is compared, and where it runs.
+#[derive(Clone, Copy)]
+pub struct Task<'a> {
+    /// The float model.
+    pub float: &'a Graph,
+    /// The quantized one.
+    pub quantized: &'a Graph,
+    /// How data reaches the inputs of the float model.
+    pub float_feeds: &'a [Feed],
+    /// How the same data reaches those of the quantized one.
+    pub feeds: &'a [Feed],
+    /// Where to compute.
+    pub device: &'a dyn Device,
+    /// Samples at once; chosen from memory where `None`.
+    pub batch: Option<usize>,
+}
+
+/// Why models could not be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// They are not forms of one model.
+    #[error("{0}")]
+    Different(String),
+    /// A graph woven of both cannot be run.
+    #[error(transparent)]
+    Graph(#[from] graph::Error),
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The data.
+    #[error(transparent)]
+    Stream(#[from] stream::Error),
+    /// Outputs that have no distance.
+    #[error(transparent)]
+    Evaluate(#[from] evaluate::Error),
+}
