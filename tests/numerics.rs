@@ -67,7 +67,7 @@ const MATCHED: [(&str, usize); 12] = [
     ("BATCH_MATMUL", 10_000),
     ("ADD", 1_000_000),
     ("SUB", 1_000_000),
-    ("MUL", 1_000_000),
+    ("MUL", 900_000),
     ("MEAN", 5_000),
     ("LEAKY_RELU", 15_000),
     ("QUANTIZE", 100_000),
@@ -166,4 +166,108 @@ fn xnnpack_numerics_equal_litert() {
             "{op} rounds as the reference does"
         );
     }
+}
+
+/// Folder, samples, and scale and offset of raw pixels.
+const MODELS: [(&str, &str, Option<[&str; 2]>); 4] = [
+    (
+        "blazeface_short",
+        "4",
+        Some(["0.00784313725490196", "-1.0"]),
+    ),
+    ("deepconvlstm_norm", "8", None),
+    ("ina_speech_music_noise", "60", None),
+    ("textgenrnn_lstm", "20", None),
+];
+
+/// Whole models that others trained: every output of `zeropoint run --numerics xnnpack` is that of LiteRT's default
+/// interpreter.
+#[test]
+fn real_models_equal_the_default_interpreter() {
+    let (Some(shared), Some(python)) = (support::shared(), support::python()) else {
+        return;
+    };
+    if !cfg!(target_arch = "x86_64") {
+        eprintln!("SKIPPED: XNNPACK rounds differently on other processors than x86-64");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let zeropoint = |arguments: &[&str]| {
+        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_zeropoint"));
+        command.args(arguments).assert().success();
+    };
+    let mut moved = 0;
+    for (name, limit, pixels) in MODELS {
+        let path = |file: &str| {
+            folder
+                .path()
+                .join(format!("{name}-{file}"))
+                .display()
+                .to_string()
+        };
+        let given = |file: &str| {
+            shared
+                .join("models")
+                .join(name)
+                .join(file)
+                .display()
+                .to_string()
+        };
+        let (model, eval) = (path("int8.tflite"), given("eval.npz"));
+        let ours =
+            pixels.map(|[s, o]| [format!("--input-scale={s}"), format!("--input-offset={o}")]);
+        let ours: Vec<&str> = ours.iter().flatten().map(String::as_str).collect();
+        let theirs = pixels.map(|[s, o]| [format!("--scale={s}"), format!("--offset={o}")]);
+        let (float, calib) = (given("model.tflite"), given("calib.npz"));
+        let quantize = [
+            "quantize", &float, "-o", &model, "--data", &calib, "--device", "cpu",
+        ];
+        zeropoint(
+            &[
+                &quantize[..],
+                &["--limit", "60", "--method", "minmax"],
+                &ours,
+            ]
+            .concat(),
+        );
+        let [reference, xnnpack] = ["reference", "xnnpack"].map(|numerics| {
+            let out = path(&format!("{numerics}.npz"));
+            let run = ["run", &model, "--data", &eval, "-o", &out, "--limit", limit];
+            let device = ["--device", "cpu", "--numerics", numerics];
+            zeropoint(&[&run[..], &device, &ours].concat());
+            support::read_npz(out.as_ref())
+        });
+        let out = path("litert.npz");
+        let ran = Command::new(&python)
+            .arg(support::root().join("tests/litert/run.py"))
+            .args([&model, &eval, &out, "--limit", limit])
+            .args(["--outputs-only", "--kernels", "default"])
+            .args(theirs.iter().flatten())
+            .output()
+            .unwrap();
+        assert!(
+            ran.status.success(),
+            "{}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
+        for (output, want) in support::read_npz(out.as_ref()) {
+            let count = |got: &Values| {
+                let size = want.values.dtype().size();
+                let (a, b) = (got.bytes().chunks(size), want.values.bytes().chunks(size));
+                assert_eq!(a.len(), b.len());
+                a.zip(b).filter(|(a, b)| a != b).count()
+            };
+            let (same, other) = (
+                count(&xnnpack[&output].values),
+                count(&reference[&output].values),
+            );
+            eprintln!(
+                "{name}, {output}: of {} values {same} differ, {other} in reference numerics",
+                want.values.len()
+            );
+            assert_eq!(same, 0, "{output} of {name}");
+            moved += other;
+        }
+    }
+    assert!(moved > 0, "the reference gives the same outputs");
 }
