@@ -112,7 +112,7 @@ fn xnnpack_numerics_equal_litert() {
         let want = arrays.remove("output").unwrap().values;
         let samples = arrays["input_0"].shape[0];
         let inputs: Vec<Values> = arrays.into_values().map(|a| a.values).collect();
-        // Where XNNPACK refuses the scales, LiteRT's optimized kernels take over; in these two, sums overflow differently.
+        // Where XNNPACK refuses the scales, LiteRT's optimized kernels take over; these two overflow to the other end.
         if !case.delegated && ["ADD", "MUL"].contains(&case.op.as_str()) {
             continue;
         }
