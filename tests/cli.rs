@@ -490,6 +490,26 @@ fn unknown_devices_are_exit_code_3() {
 }
 
 #[test]
+fn numerics_are_the_cpus() {
+    let ([_, data, _], folder) = (har(), Folder::new());
+    let (model, out) = (folder.int8("q.tflite", "float"), folder.path("out.npz"));
+    let run = ["run", &model, "--data", &data, "-o", &out, "--limit", "2"];
+    let run = [&run[..], &["--numerics", "xnnpack"]].concat();
+    let said = zp(&run).ok().err;
+    assert!(said.contains("xnnpack numerics: running on the CPU"));
+    assert!(said.contains("native kernels, xnnpack numerics)"));
+    std::fs::remove_file(&out).unwrap();
+    for gpu in [
+        &["--device", "gpu"][..],
+        &["--adapter", "x"],
+        &["--checked-shaders"],
+    ] {
+        zp(&[&run[..], gpu].concat()).refused(2, &["--numerics xnnpack", &gpu.join(" ")]);
+    }
+    assert_eq!(folder.names(), ["q.plan.json", "q.tflite"]);
+}
+
+#[test]
 fn any_batch_gives_the_same_model() {
     let folder = Folder::new();
     let [float, calib, _] = har();

@@ -1,6 +1,6 @@
 //! `zeropoint evaluate`
 
-use super::target::{DataArguments, DeviceArguments};
+use super::target::{DataArguments, DeviceArguments, NumericsArguments};
 use super::{Failure, output, progress};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,8 @@ pub struct Arguments {
     class_names: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArguments,
+    #[command(flatten)]
+    numerics: NumericsArguments,
     /// For machines
     #[arg(long)]
     json: bool,
@@ -38,7 +40,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .as_deref()
         .map(read_names)
         .transpose()?;
-    let device = arguments.device.open()?;
+    let device = arguments.numerics.open(&arguments.device)?;
     let mut evaluations = Vec::new();
     for path in &arguments.models {
         evaluations.push(evaluate(

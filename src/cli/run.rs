@@ -1,6 +1,6 @@
 //! `zeropoint run`
 
-use super::target::{DataArguments, DeviceArguments};
+use super::target::{DataArguments, DeviceArguments, NumericsArguments};
 use super::{Failure, output, progress};
 use clap::Args;
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ pub struct Arguments {
     all_tensors: bool,
     #[command(flatten)]
     device: DeviceArguments,
+    #[command(flatten)]
+    numerics: NumericsArguments,
     /// Print a report for machines: device, samples, and seconds from the loading of the device to the last output
     #[arg(long)]
     json: bool,
@@ -46,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (_, program) = arguments.data.program(&arguments.model)?;
     let graph = &program.graph;
     let (mut data, feeds) = arguments.data.open(graph)?;
-    let device = arguments.device.open()?;
+    let device = arguments.numerics.open(&arguments.device)?;
     let keep = if arguments.all_tensors {
         Keep::All
     } else {

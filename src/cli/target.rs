@@ -3,7 +3,7 @@
 use super::{Failure, output};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
-use zeropoint::cpu::Cpu;
+use zeropoint::cpu::{Cpu, Numerics};
 use zeropoint::gpu::{self, Gpu};
 use zeropoint::graph::Graph;
 use zeropoint::kernel::{self, Device, Feed, Program};
@@ -82,6 +82,52 @@ pub struct DeviceArguments {
     /// Samples computed at once; chosen from memory if not given
     #[arg(long, value_name = "N", value_parser = positive)]
     pub batch: Option<usize>,
+}
+
+/// Whose rounding int8 has
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NumericsName {
+    /// LiteRT's reference kernels
+    Reference,
+    /// LiteRT's default interpreter on x86
+    Xnnpack,
+    /// LiteRT and TensorFlow Lite Micro built with TFLITE_SINGLE_ROUNDING
+    SingleRounding,
+}
+
+/// The rounding, for commands that honour it.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct NumericsArguments {
+    /// Round int8 as another runtime does, on the CPU: `xnnpack` as LiteRT's default interpreter on x86, `single-rounding` as
+    /// builds with TFLITE_SINGLE_ROUNDING
+    #[arg(
+        long,
+        value_enum,
+        default_value = "reference",
+        value_name = "reference|xnnpack|single-rounding",
+        hide_possible_values = true
+    )]
+    pub numerics: NumericsName,
+}
+
+impl NumericsArguments {
+    /// The device that options ask for, with this rounding. Only the CPU has another one than the reference's.
+    pub fn open(self, device: &DeviceArguments) -> Result<Box<dyn Device>, Failure> {
+        let numerics = match self.numerics {
+            NumericsName::Reference => return device.open(),
+            NumericsName::Xnnpack => Numerics::Xnnpack,
+            NumericsName::SingleRounding => Numerics::SingleRounding,
+        };
+        if let Some(option) = device.for_gpu() {
+            return Err(Failure::Input(format!(
+                "--numerics {numerics} is for the CPU, but {option} asks for a GPU; leave one of them out"
+            )));
+        }
+        if device.device == Choice::Auto {
+            output::note(&format!("{numerics} numerics: running on the CPU"));
+        }
+        Ok(Box::new(Cpu::new().with_numerics(numerics)))
+    }
 }
 
 /// Data options.
@@ -172,15 +218,28 @@ impl DeviceArguments {
             && batch.is_none()
     }
 
-    /// The GPU these options ask for; `None` for the CPU. `auto` says on stderr why it takes the CPU.
-    pub fn gpu(&self) -> Result<Option<Gpu>, Failure> {
+    /// The option that asks for a GPU, if one does.
+    fn for_gpu(&self) -> Option<String> {
+        match (self.device, &self.adapter) {
+            (Choice::Gpu, _) => Some("--device gpu".into()),
+            (_, Some(name)) => Some(format!("--adapter {name}")),
+            _ => self.gpu_only().map(str::to_owned),
+        }
+    }
+
+    /// The option that means something on a GPU only, if one is given.
+    fn gpu_only(&self) -> Option<&'static str> {
         let matrix_units = match (self.int8_path, self.float_path) {
             (Int8Path::Matrix, _) => Some("--int8-path matrix"),
             (_, FloatPath::Fast) => Some("--float fast"),
             _ => None,
         };
-        let checks = self.checked_shaders.then_some("--checked-shaders");
-        let gpu_only = matrix_units.or(checks);
+        matrix_units.or(self.checked_shaders.then_some("--checked-shaders"))
+    }
+
+    /// The GPU these options ask for; `None` for the CPU. `auto` says on stderr why it takes the CPU.
+    pub fn gpu(&self) -> Result<Option<Gpu>, Failure> {
+        let gpu_only = self.gpu_only();
         if let (Choice::Cpu, Some(option)) = (self.device, gpu_only) {
             return Err(Failure::Input(format!(
                 "{option} is for a GPU, but --device cpu asks for the CPU"

@@ -4,7 +4,7 @@ use super::binary;
 use super::operands::Operands;
 use super::requantize::scaled;
 use crate::kernel::{AddI8, LEFT_SHIFT};
-use crate::num::Multiplier;
+use crate::num::{Multiplier, Rounding};
 
 /// The definition of the int8 kernel.
 pub fn i8(k: &AddI8, x: Operands<'_>, y: &mut [i8]) {
@@ -58,5 +58,9 @@ pub fn is_same_shape(k: &AddI8, constant: [bool; 2]) -> bool {
         k.input_multipliers[1],
         k.output_multiplier,
     ];
-    k.shape.same_shape && constant == [false; 2] && multipliers.iter().all(|m| m.shift <= 0)
+    k.shape.same_shape
+        && constant == [false; 2]
+        && multipliers
+            .iter()
+            .all(|m| m.shift <= 0 && m.rounding == Rounding::Double)
 }

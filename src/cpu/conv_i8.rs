@@ -340,7 +340,7 @@ pub fn depthwise_i8(k: &ConvI8, x: &[i8], y: &mut [i8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::num::Multiplier;
+    use crate::num::{Multiplier, Rounding};
     use proptest::prelude::*;
 
     /// Output size and padding before, for SAME or VALID.
@@ -369,6 +369,9 @@ mod tests {
             large_bias in any::<bool>(),
             zero_points in prop::array::uniform2(-128i32..128),
             low in prop_oneof![Just(-128i32), -128i32..100],
+            rounding in prop_oneof![
+                4 => Just(Rounding::Double), 1 => Just(Rounding::Single), 1 => Just(Rounding::Float)
+            ],
             seed in any::<u64>(),
         ) {
             let side = |i: usize| window(size[i], k[i], stride[i], dilation[i], same);
@@ -398,7 +401,7 @@ mod tests {
                     if large_bias && i % 5 == 0 { random() / 2 } else { random() >> 16 }
                 }).collect(),
                 multipliers: (0..out_c)
-                    .map(|i| Multiplier::new(scale / f64::from(1 << (i % 5))).unwrap())
+                    .map(|i| Multiplier::new(scale / f64::from(1 << (i % 5))).unwrap().rounded(rounding))
                     .collect(),
                 input_zero_point: zero_points[0],
                 output_zero_point: zero_points[1],

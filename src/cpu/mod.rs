@@ -47,23 +47,34 @@ mod unary;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
+pub use crate::kernel::Numerics;
 use crate::kernel::{Device, DeviceError, Program, Roofline, Session, SessionConfig};
 
 /// The processor of this machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu {
     plain: bool,
+    numerics: Numerics,
 }
 
 impl Cpu {
     /// The CPU with its fast kernels.
     pub fn new() -> Self {
-        Self { plain: false }
+        Self::default()
     }
 
     /// The CPU with the plain integer kernels: slow, and the definition.
     pub fn definition() -> Self {
-        Self { plain: true }
+        Self {
+            plain: true,
+            ..Self::default()
+        }
+    }
+
+    /// The same with the rounding of another runtime: what that would make of an int8 model. Sums are exact in every
+    /// runtime, so only what becomes of them changes.
+    pub fn with_numerics(self, numerics: Numerics) -> Self {
+        Self { numerics, ..self }
     }
 }
 
@@ -74,7 +85,11 @@ impl Device for Cpu {
         } else {
             "native kernels"
         };
-        format!("CPU ({} threads, {kernels})", rayon::current_num_threads())
+        let threads = rayon::current_num_threads();
+        match self.numerics {
+            Numerics::Reference => format!("CPU ({threads} threads, {kernels})"),
+            other => format!("CPU ({threads} threads, {kernels}, {other} numerics)"),
+        }
     }
 
     fn session<'a>(
@@ -83,7 +98,10 @@ impl Device for Cpu {
         config: &SessionConfig,
     ) -> Result<Box<dyn Session + 'a>, DeviceError> {
         Ok(Box::new(session::CpuSession::new(
-            program, config, self.plain,
+            program,
+            config,
+            self.plain,
+            self.numerics,
         )?))
     }
 

@@ -24,6 +24,7 @@ pub fn l2_i8(k: &L2Norm, x: &[i8], y: &mut [i8]) {
         let inverse = Multiplier {
             mantissa,
             shift: shift + 7,
+            rounding: k.rounding,
         };
         for (y, &q) in y.iter_mut().zip(x) {
             *y = inverse.apply(real(q)).clamp(-128, 127) as i8;

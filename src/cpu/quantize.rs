@@ -13,6 +13,17 @@ pub fn quantize(k: &Quantize, x: &[f32], y: &mut [u8]) {
     /// An integer that is added to it shows in the lowest bits.
     const SHIFT: f32 = (3 << 22) as f32;
     let (scale, zero_point, low) = (k.output.scale, k.output.zero_point, k.qmin);
+    if k.by_inverse {
+        let inverse = 1.0 / scale;
+        for (y, &x) in y.iter_mut().zip(x) {
+            let x = x * inverse;
+            // NaN is as good as the largest.
+            let x = if x < FAR { x.max(-FAR) } else { FAR };
+            let q = (x + SHIFT).to_bits() as i32 - SHIFT.to_bits() as i32;
+            *y = (q + zero_point).max(low).min(low + 255) as u8;
+        }
+        return;
+    }
     for (y, &x) in y.iter_mut().zip(x) {
         let x = x / scale;
         let x = if x.is_nan() { 0.0 } else { x };
@@ -69,7 +80,7 @@ mod tests {
         ) {
             let qmin = if signed { -128 } else { 0 };
             let output = Affine { scale, zero_point: zero_point + qmin };
-            let k = Quantize { output, qmin, qmax: qmin + 255, keys: Vec::new() };
+            let k = Quantize { output, qmin, qmax: qmin + 255, keys: Vec::new(), by_inverse: false };
             let mut x = x;
             // Neighbours of ties.
             x.extend((-5i32..5).flat_map(|i| {

@@ -165,6 +165,11 @@ pub fn mean<T: Small>(k: &MeanI8, (low, high): (i32, i32), x: &[T], y: &mut [T])
             0i32,
             |sum, x: T| sum.wrapping_add(x.into()),
             |i, sum| {
+                if let Some((factor, zero)) = k.float {
+                    let q = (sum as f32 * factor + zero).round_ties_even() as i32;
+                    y[i] = T::cut(q.max(low).min(high));
+                    return;
+                }
                 let q = k
                     .multiplier
                     .apply(sum.wrapping_sub(offset))

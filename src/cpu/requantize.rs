@@ -3,7 +3,8 @@
 //! The same numbers as `num::fixed::Multiplier::apply`: with a mantissa that is not negative, gemmlowp's doubling high
 //! product is ⌊(a·m + 2³⁰) / 2³¹⌋ for both signs of a.
 
-use crate::num::Multiplier;
+use crate::num::fixed::{rounded_float, rounded_once};
+use crate::num::{Multiplier, Rounding};
 
 /// x · mantissa · 2^(−31 − right), rounded twice.
 #[inline(always)]
@@ -21,17 +22,27 @@ pub struct Requantize {
     mantissa: Vec<i32>,
     left: Vec<u32>,
     right: Vec<u32>,
+    /// The multipliers in float32, where they are meant so.
+    real: Vec<f32>,
+    /// Of all channels: they are one node's.
+    rounding: Rounding,
 }
 
 impl Requantize {
     /// `bias` has one a channel; `multiplier` finds each channel's.
     pub fn new(bias: &[i32], multiplier: impl Fn(usize) -> Multiplier) -> Requantize {
         let all: Vec<Multiplier> = (0..bias.len()).map(multiplier).collect();
+        let rounding = all.first().map(|m| m.rounding).unwrap_or_default();
         Requantize {
             bias: bias.to_vec(),
             mantissa: all.iter().map(|m| m.mantissa).collect(),
             left: all.iter().map(|m| m.shift.clamp(0, 31) as u32).collect(),
-            right: all.iter().map(|m| (-m.shift).clamp(0, 31) as u32).collect(),
+            right: match rounding {
+                Rounding::Single => all.iter().map(|m| m.total_shift()).collect(),
+                _ => all.iter().map(|m| (-m.shift).clamp(0, 31) as u32).collect(),
+            },
+            real: all.iter().map(|m| m.to_f32()).collect(),
+            rounding,
         }
     }
 
@@ -40,10 +51,25 @@ impl Requantize {
     fn scale(&self, acc: &[i32], mut put: impl FnMut(usize, i32)) {
         let n = acc.len();
         let (bias, mantissa) = (&self.bias[..n], &self.mantissa[..n]);
-        let (left, right) = (&self.left[..n], &self.right[..n]);
-        for i in 0..n {
-            let x = acc[i].wrapping_add(bias[i]) << left[i];
-            put(i, scaled(x, mantissa[i], right[i]));
+        let (left, right, real) = (&self.left[..n], &self.right[..n], &self.real[..n]);
+        match self.rounding {
+            Rounding::Double => {
+                for i in 0..n {
+                    let x = acc[i].wrapping_add(bias[i]) << left[i];
+                    put(i, scaled(x, mantissa[i], right[i]));
+                }
+            }
+            Rounding::Single => {
+                for i in 0..n {
+                    let x = acc[i].wrapping_add(bias[i]);
+                    put(i, rounded_once(x, mantissa[i], right[i]));
+                }
+            }
+            Rounding::Float => {
+                for i in 0..n {
+                    put(i, rounded_float(acc[i].wrapping_add(bias[i]), real[i]));
+                }
+            }
         }
     }
 
@@ -115,8 +141,9 @@ mod tests {
             bias in prop_oneof![any::<i32>(), Just(0)],
             real in prop_oneof![1e-9f64..1e3, Just(0.0), Just(1.0)],
             zero_point in -128i32..128,
+            rounding in prop_oneof![Just(Rounding::Double), Just(Rounding::Single), Just(Rounding::Float)],
         ) {
-            let m = Multiplier::new(real).unwrap();
+            let m = Multiplier::new(real).unwrap().rounded(rounding);
             let r = Requantize::new(&[bias; 40], |_| m);
             let scaled: Vec<i32> = acc.iter().map(|&a| m.apply(a.wrapping_add(bias))).collect();
             let place = Place { stride: 42, first: 1 };

@@ -87,8 +87,13 @@ pub fn integers<T: Small>(k: &Bilinear<i32>, x: &[T], y: &mut [T]) {
             let sum: i64 = products
                 .map(|(x, w)| i64::from(x[i].into()) * i64::from(w))
                 .sum();
-            let half = if sum > 0 { 1 << 19 } else { -(1 << 19) };
-            *y = T::cut(((sum + half) / (1 << 20)) as i32);
+            let half = 1i64 << (2 * k.bits - 1);
+            let rounded = match k.ties_up {
+                true => (sum + half) >> (2 * k.bits),
+                false if sum > 0 => (sum + half) / (2 * half),
+                false => (sum - half) / (2 * half),
+            };
+            *y = T::cut(rounded as i32);
         }
     });
 }

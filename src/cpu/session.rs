@@ -7,7 +7,8 @@ use super::statistics::Gathered;
 use super::step::Fast;
 use crate::graph::TensorId;
 use crate::kernel::{
-    DeviceError, Feed, Keep, Profile, Program, Range, Session, SessionConfig, Statistics,
+    DeviceError, Feed, Keep, Numerics, Profile, Program, Range, Session, SessionConfig, Statistics,
+    Step,
 };
 use crate::num::{Histogram, Values};
 use rayon::prelude::*;
@@ -26,6 +27,8 @@ const TOTAL_BYTES: usize = 4 << 30;
 /// A program with its converted weights and the results of the last run.
 pub(super) struct CpuSession<'a> {
     pub(super) program: &'a Program,
+    /// In other numerics than the program's: its steps in them.
+    own: Option<Vec<Step>>,
     feeds: Vec<Feed>,
     pub(super) fast: Vec<Fast>,
     /// For each tensor, whether it is kept after a run.
@@ -55,6 +58,7 @@ impl<'a> CpuSession<'a> {
         program: &'a Program,
         config: &SessionConfig,
         plain: bool,
+        numerics: Numerics,
     ) -> Result<Self, DeviceError> {
         let graph = &program.graph;
         let bytes = program.bytes_per_sample();
@@ -64,6 +68,14 @@ impl<'a> CpuSession<'a> {
                 what: format!("{bytes} bytes of activations a sample"),
             });
         }
+        let own = match numerics {
+            Numerics::Reference => None,
+            other => Some(program.steps_in(other).map_err(|e| DeviceError::Failed {
+                device: format!("CPU with {other} numerics"),
+                what: e.to_string(),
+            })?),
+        };
+        let steps = own.as_ref().unwrap_or(&program.steps);
         let mut kept = vec![false; graph.tensors.len()];
         let keep = match config.keep {
             Keep::Nothing => Vec::new(),
@@ -72,16 +84,13 @@ impl<'a> CpuSession<'a> {
         };
         keep.into_iter().for_each(|id| kept[id] = true);
         let mut last_use = vec![0; graph.tensors.len()];
-        for (i, step) in program.steps.iter().enumerate() {
+        for (i, step) in steps.iter().enumerate() {
             step.inputs
                 .iter()
                 .chain(&step.outputs)
                 .for_each(|&id| last_use[id] = i);
         }
-        let fast = program
-            .steps
-            .iter()
-            .map(|step| Fast::new(graph, step, plain));
+        let fast = steps.iter().map(|step| Fast::new(graph, step, plain));
         let fast = fast.collect();
         // Large samples on many threads: fewer of them at once.
         let threads = rayon::current_num_threads().min((TOTAL_BYTES / bytes.max(1)).max(1));
@@ -97,6 +106,7 @@ impl<'a> CpuSession<'a> {
             .map_or(most, |b| b.div_ceil(threads).clamp(1, most));
         Ok(Self {
             program,
+            own,
             feeds: config.feeds.clone(),
             fast,
             kept,
@@ -115,6 +125,10 @@ impl<'a> CpuSession<'a> {
             results: Vec::new(),
             failure: Mutex::new(None),
         })
+    }
+
+    fn steps(&self) -> &[Step] {
+        self.own.as_ref().unwrap_or(&self.program.steps)
     }
 
     fn memory(&self) -> MutexGuard<'_, Vec<Memory>> {
@@ -136,14 +150,14 @@ impl<'a> CpuSession<'a> {
                 Chunk::new(graph.tensors.len(), std::mem::take(&mut chunk.memory))
             };
             self.feed(first + at, n, inputs, &mut part);
-            self.steps(0..self.cut, n, &mut part);
+            self.walk(0..self.cut, n, &mut part);
             if alone {
                 chunk = part;
             } else {
                 chunk.join(part, |id| n * graph.elements(id));
             }
         }
-        self.steps(self.cut..self.program.steps.len(), samples, &mut chunk);
+        self.walk(self.cut..self.steps().len(), samples, &mut chunk);
         self.memory().push(std::mem::take(&mut chunk.memory));
         for (id, value) in chunk.values.iter_mut().enumerate() {
             value
@@ -177,9 +191,9 @@ impl<'a> CpuSession<'a> {
     }
 
     /// Runs some steps and frees what they used last.
-    fn steps(&self, steps: Steps<usize>, samples: usize, chunk: &mut Chunk) {
+    fn walk(&self, steps: Steps<usize>, samples: usize, chunk: &mut Chunk) {
         for i in steps {
-            let step = &self.program.steps[i];
+            let step = &self.steps()[i];
             let clock = self.clock();
             self.step(i, step, samples, chunk);
             self.took(1 + 2 * i, clock);

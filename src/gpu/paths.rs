@@ -10,7 +10,7 @@ use crate::kernel::{
     ConvF32, ConvI8, Device, DeviceError, Feed, HALVES, Keep, Kernel, Program, SessionConfig,
     Statistics, Step,
 };
-use crate::num::{DType, Multiplier, Values};
+use crate::num::{DType, Multiplier, Rounding, Values};
 
 use super::product::plain;
 
@@ -241,6 +241,7 @@ pub(super) fn int8_holds(gpu: &Gpu) -> Result<bool, DeviceError> {
         let one = Multiplier {
             mantissa: 1 << 30,
             shift: 1,
+            rounding: Rounding::Double,
         };
         let want: Vec<i8> = products
             .iter()

@@ -129,7 +129,11 @@ fn evaluate(gpu: &Gpu, expression: &str, pairs: &[[i32; 2]]) -> Vec<i32> {
 #[test]
 fn shared_integer_functions_give_the_bits_of_the_host() {
     let Some(gpu) = gpu() else { return };
-    let multiplier = |b: i32, shift: i32| Multiplier { mantissa: b, shift };
+    let multiplier = |b: i32, shift: i32| Multiplier {
+        mantissa: b,
+        shift,
+        ..Multiplier::default()
+    };
     type Host = Box<dyn Fn(i32, i32) -> i32>;
     let functions: [(&str, Host); 7] = [
         ("doubling_high_mul(a, b)", Box::new(doubling_high_mul)),

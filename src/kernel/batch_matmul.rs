@@ -1,6 +1,6 @@
 //! BATCH_MATMUL of two activations, and FULLY_CONNECTED whose weights are one: `[…, rows, depth] · […, depth, columns]`.
 
-use super::{Context, u32_of};
+use super::{Context, u32_of, xnnpack};
 use crate::graph::{Activation, Error};
 use crate::num::{DType, Multiplier};
 
@@ -142,10 +142,18 @@ pub(super) fn i8(c: Context<'_>, adj_x: bool, adj_y: bool) -> Result<MatmulI8, E
     let (a, b, output) = (c.affine(a)?, c.affine(b)?, c.affine(output)?);
     // Single precision up to the division, as LiteRT has it.
     let real = f64::from(a.scale * b.scale) / f64::from(output.scale);
+    // XNNPACK takes symmetric second operands only.
+    let float = (c.is_xnnpack() && b.zero_point == 0)
+        .then(|| xnnpack::ratios(a.scale, &[b.scale], output.scale))
+        .flatten();
+    let multiplier = match float.as_deref() {
+        Some(&[multiplier]) => multiplier,
+        _ => c.multiplier(real)?,
+    };
     Ok(MatmulI8 {
         shape: shape(c, adj_x, adj_y)?,
         input_zero_points: [a.zero_point, b.zero_point],
-        multiplier: c.multiplier(real)?,
+        multiplier,
         output_zero_point: output.zero_point,
     })
 }

@@ -2,7 +2,7 @@
 //! pairs, filled as LiteRT's kernels compute it.
 
 use super::broadcast::{Broadcast, broadcast};
-use super::{Context, Kernel, add};
+use super::{Context, Kernel, add, xnnpack};
 use crate::graph::{Activation, Binary, Error};
 use crate::num::{Affine, DType, Multiplier};
 
@@ -60,6 +60,14 @@ pub(super) fn prepare(c: Context<'_>, op: Binary, activation: Activation) -> Res
     c.expect_dtype(output, if comparison { DType::Bool } else { dtype })?;
     let logical = matches!(op, Binary::LogicalAnd | Binary::LogicalOr);
     let equality = matches!(op, Binary::Equal | Binary::NotEqual);
+    if dtype == DType::I8
+        && let Some(f) = xnnpack::binary(c, op, activation)
+    {
+        return Ok(Kernel::BinaryTable(BinaryTable {
+            shape: broadcast(c, [a, b])?,
+            table: pairs(|x, y| f(i32::from(x as i8), i32::from(y as i8)) as u8),
+        }));
+    }
     match dtype {
         DType::Bool if logical || equality => {
             let f = |a: bool, b: bool| match op {

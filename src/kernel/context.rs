@@ -1,5 +1,6 @@
 //! A node under preparation: looking up its tensors, with complaints that name them.
 
+use super::Numerics;
 use crate::graph::{Error, Graph, Node, TensorId};
 use crate::num::{Affine, DType, Multiplier, Values};
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ pub(super) struct Context<'a> {
     pub node: &'a Node,
     /// Values that were computed when the model was read, beside the graph's constants.
     pub known: Option<&'a BTreeMap<TensorId, Values>>,
+    /// Whose rounding the kernels have.
+    pub numerics: Numerics,
 }
 
 impl<'a> Context<'a> {
@@ -248,7 +251,9 @@ impl<'a> Context<'a> {
     }
 
     pub fn multiplier(self, real: f64) -> Result<Multiplier, Error> {
-        Multiplier::new(real).map_err(|e| self.error(e.to_string()))
+        Multiplier::new(real)
+            .map(|m| m.rounded(self.numerics.rounding()))
+            .map_err(|e| self.error(e.to_string()))
     }
 
     /// TFLite's `CalculateActivationRangeQuantized`.

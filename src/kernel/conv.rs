@@ -117,13 +117,8 @@ pub(super) fn i8(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvI8, 
         Conv::Full => 0,
         Conv::Depthwise => 3,
     };
-    let multipliers = c
-        .weight_scales(filter, shape.out_c as usize, axis)?
-        .into_iter()
-        .map(|scale| {
-            c.multiplier(f64::from(input.scale) * f64::from(scale) / f64::from(output.scale))
-        })
-        .collect::<Result<_, _>>()?;
+    let scales = c.weight_scales(filter, shape.out_c as usize, axis)?;
+    let (multipliers, bounds) = c.requantize(input, &scales, output, window.activation)?;
     Ok(ConvI8 {
         shape,
         weights: c.i8s(filter)?,
@@ -131,7 +126,7 @@ pub(super) fn i8(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvI8, 
         multipliers,
         input_zero_point: input.zero_point,
         output_zero_point: output.zero_point,
-        bounds: c.quantized_bounds(window.activation, output)?,
+        bounds,
     })
 }
 

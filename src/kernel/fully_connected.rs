@@ -1,8 +1,8 @@
 //! FULLY_CONNECTED: weights `[units, depth]`, the input's elements as rows of `depth`.
 
-use super::Context;
+use super::{Context, Numerics};
 use crate::graph::{Activation, Error};
-use crate::num::DType;
+use crate::num::{DType, Multiplier, Rounding};
 
 /// Sizes of the product in one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct FullyConnectedI8 {
     /// LiteRT's reference kernel multiplies the accumulator by this double and rounds half away from zero, unlike all
     /// its other int8 kernels, which use a 32-bit multiplier.
     pub scales: Vec<f64>,
+    /// What other runtimes multiply by in its place; one a unit, or none.
+    pub multipliers: Option<Vec<Multiplier>>,
     /// Zero point of the input.
     pub input_zero_point: i32,
     /// Zero point of the output.
@@ -66,8 +68,17 @@ pub(super) fn i8(c: Context<'_>, activation: Activation) -> Result<FullyConnecte
     let (filter, output) = (c.input(1)?, c.output(0)?);
     c.expect_dtype(output, DType::I8)?;
     let (input, output) = (c.affine(c.input(0)?)?, c.affine(output)?);
-    let scales = c.weight_scales(filter, shape.units, 0)?;
-    let scales = scales
+    let weight_scales = c.weight_scales(filter, shape.units, 0)?;
+    let (multipliers, bounds) = match c.numerics {
+        Numerics::Reference => (None, c.quantized_bounds(activation, output)?),
+        _ => {
+            let (multipliers, bounds) = c.requantize(input, &weight_scales, output, activation)?;
+            // XNNPACK may have left it to the reference kernel.
+            let other = multipliers.iter().all(|m| m.rounding != Rounding::Double);
+            (other.then_some(multipliers), bounds)
+        }
+    };
+    let scales = weight_scales
         .into_iter()
         .map(|scale| f64::from(input.scale) * f64::from(scale) / f64::from(output.scale))
         .collect();
@@ -76,18 +87,22 @@ pub(super) fn i8(c: Context<'_>, activation: Activation) -> Result<FullyConnecte
         weights: c.i8s(filter)?,
         bias: c.bias_i32(2, shape.units)?,
         scales,
+        multipliers,
         input_zero_point: input.zero_point,
         output_zero_point: output.zero_point,
-        bounds: c.quantized_bounds(activation, output)?,
+        bounds,
     })
 }
 
 impl FullyConnectedI8 {
     /// The output for a finished accumulator.
     pub fn finish(&self, unit: usize, acc: i32) -> i8 {
-        // The cast saturates where C++ would be undefined.
-        let scaled = ((f64::from(acc) * self.scales[unit]).round() as i32)
-            .saturating_add(self.output_zero_point);
+        let scaled = match &self.multipliers {
+            Some(multipliers) => multipliers[unit].apply(acc),
+            // The cast saturates where C++ would be undefined.
+            None => (f64::from(acc) * self.scales[unit]).round() as i32,
+        };
+        let scaled = scaled.saturating_add(self.output_zero_point);
         scaled.clamp(self.bounds.0, self.bounds.1) as i8
     }
 

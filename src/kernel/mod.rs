@@ -15,6 +15,7 @@ mod hybrid;
 mod int16;
 mod lstm;
 mod norm;
+mod numerics;
 mod place;
 mod pool;
 pub mod prefix;
@@ -34,6 +35,7 @@ mod take;
 mod tolerance;
 mod transpose_conv;
 pub(crate) mod unary;
+mod xnnpack;
 
 pub use crate::num::Range;
 pub use add::{AddI8, LEFT_SHIFT};
@@ -51,6 +53,7 @@ pub use hybrid::{HybridLstm, RowQuantize, RowScale};
 pub use int16::{BinaryI16, ConvI16, Int16, MatmulI16, Scales, SoftmaxI16};
 pub use lstm::{LstmF32, LstmI8, LstmShape};
 pub use norm::{L2Norm, LogSoftmaxI8};
+pub use numerics::Numerics;
 pub use place::{Box8, Place, VIEW};
 pub use pool::{PoolF32, PoolI8, PoolShape};
 pub use quantize::{Dequantize, Quantize, Table, Table16};
@@ -66,7 +69,7 @@ pub use softmax::{Softmax, SoftmaxI8};
 pub use take::{MAX_INDICES, Take};
 pub use tolerance::HALVES;
 
-use crate::graph::{Error, Graph, Move, Op, Part, TensorId, Unary};
+use crate::graph::{Error, Graph, Move, Op, Part, Tensor, TensorId, Unary};
 use crate::num::DType;
 use context::{Context, u32_of};
 use stage::Between;
@@ -212,7 +215,6 @@ const MAX_PRODUCTS: usize = 1 << 42;
 /// # Errors
 /// If a node's shapes, types or quantization parameters are not what its kernel can take.
 pub fn prepare(graph: Graph) -> Result<Program, Error> {
-    let mut steps = Vec::with_capacity(graph.nodes.len());
     if let Some(&id) = graph.inputs.iter().find(|&&id| graph.elements(id) == 0) {
         return Err(Error::Model {
             file: graph.file.clone(),
@@ -220,13 +222,32 @@ pub fn prepare(graph: Graph) -> Result<Program, Error> {
         });
     }
     let given = graph.tensors.len();
+    let (steps, added) = steps(&graph, given, Numerics::Reference)?;
+    let mut graph = graph;
+    graph.tensors.extend(added);
+    Ok(Program {
+        graph,
+        given,
+        steps,
+    })
+}
+
+/// The kernels of all nodes of a graph, and the tensors between them that its file does not have; of the graph's tensors the
+/// file has those before `given`.
+fn steps(
+    graph: &Graph,
+    given: usize,
+    numerics: Numerics,
+) -> Result<(Vec<Step>, Vec<Tensor>), Error> {
+    let mut steps = Vec::with_capacity(graph.nodes.len());
     let mut added = Vec::new();
     let computed = graph.nodes.iter().enumerate();
     for (i, node) in computed.filter(|(_, n)| !n.op.is_opaque()) {
         let context = Context {
-            graph: &graph,
+            graph,
             node,
             known: None,
+            numerics,
         };
         for place in 0..node.outputs.len() {
             let (inputs, outputs) = context.io(place);
@@ -256,19 +277,18 @@ pub fn prepare(graph: Graph) -> Result<Program, Error> {
             }
         }
     }
-    let mut graph = graph;
-    graph.tensors.extend(added);
-    Ok(Program {
-        graph,
-        given,
-        steps,
-    })
+    Ok((steps, added))
 }
 
 /// The tensors that a node reads at run time, each once: what it must be fed with to run alone.
 pub fn fed(graph: &Graph, node: &crate::graph::Node) -> Vec<TensorId> {
-    let known = None;
-    let mut ids = Context { graph, node, known }.io(0).0;
+    let context = Context {
+        graph,
+        node,
+        known: None,
+        numerics: Numerics::Reference,
+    };
+    let mut ids = context.io(0).0;
     ids.sort_unstable();
     ids.dedup();
     ids

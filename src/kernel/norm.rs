@@ -3,7 +3,7 @@
 use super::softmax::{Softmax, shape};
 use super::{Context, Kernel};
 use crate::graph::Error;
-use crate::num::{DType, Multiplier, fixed, gemmlowp};
+use crate::num::{DType, Multiplier, Rounding, fixed, gemmlowp};
 
 /// Vectors of one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct L2Norm {
     pub depth: usize,
     /// Zero point of the input (int8 only).
     pub zero_point: i32,
+    /// How products are rounded (int8 only).
+    pub rounding: Rounding,
 }
 
 /// The int8 LOG_SOFTMAX. The output of an element at distance d from its row's maximum is
@@ -50,6 +52,7 @@ pub(super) fn l2(c: Context<'_>) -> Result<Kernel, Error> {
         rows,
         depth,
         zero_point: 0,
+        rounding: c.numerics.rounding(),
     };
     if dtype == DType::F32 {
         return Ok(Kernel::L2NormF32(k));

@@ -1,6 +1,6 @@
 //! Pools: a window over height and width, channel by channel.
 
-use super::{Context, Int16, Kernel, conv::window_axis, int16, u32_of};
+use super::{Context, Int16, Kernel, conv::window_axis, int16, u32_of, xnnpack};
 use crate::graph::{Error, Pool, PoolWindow};
 use crate::num::DType;
 
@@ -110,7 +110,10 @@ pub(super) fn prepare(c: Context<'_>, kind: Pool, window: &PoolWindow) -> Result
         (DType::I8, Pool::Average | Pool::Max) => Ok(Kernel::PoolI8(PoolI8 {
             kind,
             shape,
-            bounds: c.quantized_bounds(activation, c.affine(output)?)?,
+            bounds: match kind {
+                Pool::Max if c.is_xnnpack() => xnnpack::bounds(activation, c.affine(output)?),
+                _ => c.quantized_bounds(activation, c.affine(output)?)?,
+            },
         })),
         (DType::I16, Pool::Average | Pool::Max) => Ok(Kernel::Int16(Int16::Pool(PoolI8 {
             kind,

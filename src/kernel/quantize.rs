@@ -1,7 +1,7 @@
 //! QUANTIZE and DEQUANTIZE: every mapping of 8 or 16 bits is a table, so that no device does float arithmetic on
 //! integers.
 
-use super::{Context, Kernel};
+use super::{Context, Kernel, xnnpack};
 use crate::graph::Error;
 use crate::num::affine::quantize as quantize_value;
 use crate::num::{Affine, DType};
@@ -19,6 +19,8 @@ pub struct Quantize {
     ///
     /// A device without exact division finds q as `qmin` plus the number of keys that are ≤ the value's key.
     pub keys: Vec<u32>,
+    /// Whether floats are multiplied by 1 / scale and ties go to even, as in XNNPACK; `keys` are not for that.
+    pub by_inverse: bool,
 }
 
 /// A function of a byte.
@@ -113,6 +115,7 @@ pub(super) fn quantize(c: Context<'_>) -> Result<Quantize, Error> {
         qmin,
         qmax,
         keys,
+        by_inverse: c.is_xnnpack() && qmax - qmin == 255,
     })
 }
 
@@ -124,6 +127,12 @@ pub(super) fn requantize(c: Context<'_>) -> Result<Kernel, Error> {
     type_range(c, types[0])?;
     let (qmin, qmax) = type_range(c, types[1])?;
     let (from, to) = (c.affine(input)?, c.affine(output)?);
+    if types == [DType::I8; 2]
+        && let Some(f) = xnnpack::requantize(c, from, to)
+    {
+        let bytes = integers(DType::I8).map(|q| f(q) as u8).collect();
+        return Ok(Kernel::Table(Table { bytes }));
+    }
     let multiplier = c.multiplier(f64::from(from.scale) / f64::from(to.scale))?;
     let entries = integers(types[0]).map(|q| {
         let scaled = multiplier

@@ -1,7 +1,7 @@
 //! Operators that bring axes down to one value: the kept and the reduced dimensions as (size, stride) pairs, neighbours
 //! merged.
 
-use super::{Context, Kernel, u32_of};
+use super::{Context, Kernel, u32_of, xnnpack};
 use crate::graph::{Error, Reduce};
 use crate::num::{DType, Multiplier};
 
@@ -41,6 +41,8 @@ pub struct MeanI8 {
     pub input_zero_point: i32,
     /// Zero point of the output.
     pub output_zero_point: i32,
+    /// XNNPACK's factor and zero point of a sum, in place of all that.
+    pub float: Option<(f32, f32)>,
 }
 
 /// ARG_MAX and ARG_MIN; the first of equals.
@@ -84,6 +86,7 @@ pub(super) fn prepare(c: Context<'_>, op: Reduce) -> Result<Kernel, Error> {
 
 /// MEAN of int8 and of int16.
 pub(super) fn mean(c: Context<'_>, shape: Axes) -> Result<MeanI8, Error> {
+    let dtype = c.tensor(c.input(0)?).dtype;
     let (input, output) = (c.affine(c.input(0)?)?, c.affine(c.output(0)?)?);
     let base = c.multiplier(f64::from(input.scale) / f64::from(output.scale))?;
     // QuantizedMeanOrSum: the division by the count goes into the mantissa, after as large a shift as is safe.
@@ -94,12 +97,17 @@ pub(super) fn mean(c: Context<'_>, shape: Axes) -> Result<MeanI8, Error> {
     let multiplier = Multiplier {
         mantissa: ((i64::from(base.mantissa) << shift) / count) as i32,
         shift: base.shift - shift,
+        ..base
     };
     Ok(MeanI8 {
         shape,
         multiplier,
         input_zero_point: input.zero_point,
         output_zero_point: output.zero_point,
+        float: match dtype {
+            DType::I8 => xnnpack::mean(c, shape.count, input, output),
+            _ => None,
+        },
     })
 }
 

@@ -1,7 +1,7 @@
 //! RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR. Where an output row or column looks is computed once on the host, in
 //! LiteRT's own arithmetic: float32 for floats, 10 fractional bits for int8.
 
-use super::{Context, Int16, Kernel, u32_of};
+use super::{Context, Int16, Kernel, Numerics, u32_of, xnnpack};
 use crate::graph::Error;
 use crate::num::DType;
 
@@ -42,7 +42,7 @@ pub struct Tap<W> {
     pub above: W,
 }
 
-/// Between neighbours. Weights are float32, or int32 with 10 fractional bits.
+/// Between neighbours. Weights are float32, or int32 with 10 fractional bits (XNNPACK: 11).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bilinear<W> {
     /// Sizes.
@@ -51,6 +51,10 @@ pub struct Bilinear<W> {
     pub rows: Vec<Tap<W>>,
     /// One an output column.
     pub columns: Vec<Tap<W>>,
+    /// Fractional bits of integer weights.
+    pub bits: u32,
+    /// Whether integers on a tie go upward, and not away from zero.
+    pub ties_up: bool,
 }
 
 pub(super) fn prepare(
@@ -98,12 +102,22 @@ pub(super) fn prepare(
             shape,
             rows: along(0).each(Along::float),
             columns: along(1).each(Along::float),
+            bits: 0,
+            ties_up: false,
         })),
         DType::I8 | DType::I16 => {
+            let xnnpack = c.is_xnnpack() && dtype == DType::I8;
+            let fixed = if xnnpack {
+                Along::xnnpack
+            } else {
+                Along::fixed
+            };
             let taps = Bilinear {
                 shape,
-                rows: along(0).each(Along::fixed),
-                columns: along(1).each(Along::fixed),
+                rows: along(0).each(fixed),
+                columns: along(1).each(fixed),
+                bits: if xnnpack { 11 } else { 10 },
+                ties_up: xnnpack || c.numerics == Numerics::SingleRounding,
             };
             Ok(match dtype {
                 DType::I8 => Kernel::BilinearI8(taps),
@@ -169,6 +183,18 @@ impl Along {
             lower: lower as u32,
             upper: (at.ceil() as i32).min(self.input - 1).max(0) as u32,
             below: 1.0 - above,
+            above,
+        }
+    }
+
+    /// XNNPACK's positions, with 11 fractional bits.
+    fn xnnpack(self, i: i32) -> Tap<i32> {
+        let sides = [self.input, self.output];
+        let (lower, above) = xnnpack::tap(i, sides, self.align_corners, self.half_pixel);
+        Tap {
+            lower: lower as u32,
+            upper: (lower + 1).min(self.input - 1) as u32,
+            below: (1 << 11) - above,
             above,
         }
     }

@@ -4,7 +4,7 @@
 
 use super::conv::window_axis;
 use super::place::{paddings, parts};
-use super::{Context, strided_slice};
+use super::{Context, Numerics, strided_slice};
 use crate::graph::{Error, Graph, Move, Node, Op, Padding, Static, TensorId, Window};
 use crate::num::Values;
 use std::collections::BTreeMap;
@@ -24,6 +24,7 @@ pub fn output_shapes(
         graph,
         node,
         known: Some(known),
+        numerics: Numerics::Reference,
     };
     let shapes = (0..node.outputs.len()).map(|place| {
         let shape = c.output_shape(place)?;

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::graph::Error;
-use crate::num::{DType, fixed, gemmlowp};
+use crate::num::{DType, gemmlowp};
 
 /// Sizes and factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,11 +61,7 @@ pub(super) fn i8(c: Context<'_>, beta: f32) -> Result<SoftmaxI8, Error> {
             if distance > farthest {
                 return 0;
             }
-            let scaled = fixed::doubling_high_mul(
-                (-distance).wrapping_shl(multiplier.shift as u32),
-                multiplier.mantissa,
-            );
-            gemmlowp::exp_on_negative::<32>(scaled, INTEGER_BITS)
+            gemmlowp::exp_on_negative::<32>(multiplier.apply(-distance), INTEGER_BITS)
         })
         .collect();
     Ok(SoftmaxI8 { shape, exp })

@@ -4,7 +4,7 @@
 use super::place::{Box8, Place, VIEW};
 use super::stage::{Between, Stage};
 use super::{Context, Conv, ConvF32, ConvI8, ConvShape, Int16, Kernel, int16, u32_of};
-use crate::graph::{Error, Padding, Quantization, TensorId, Window};
+use crate::graph::{Error, Op, Padding, Quantization, TensorId, Window};
 use crate::num::DType;
 
 /// Inputs by what they are.
@@ -153,12 +153,15 @@ fn convolution(
         return Ok(Kernel::Int16(Int16::Conv(conv)));
     }
     c.expect_dtype(input, DType::I8)?;
+    let strides = window.stride.map(u32_of);
     let (from, to) = (c.affine(input)?, c.affine(output)?);
-    let multipliers = c
-        .weight_scales(filter, channels, 0)?
-        .into_iter()
-        .map(|s| c.multiplier(f64::from(from.scale) * f64::from(s) / f64::from(to.scale)))
-        .collect::<Result<_, _>>()?;
+    // XNNPACK does not take windows that leave gaps, nor MediaPipe's operator.
+    let short = shape.k_h < strides[0] || shape.k_w < strides[1];
+    let left = matches!(c.node.op, Op::Convolution2dTransposeBias(_))
+        || window.padding == Padding::Same && short;
+    let c = if left { c.reference() } else { c };
+    let scales = c.weight_scales(filter, channels, 0)?;
+    let (multipliers, bounds) = c.requantize(from, &scales, to, window.activation)?;
     Ok(Kernel::ConvI8(ConvI8 {
         shape,
         weights: turned(&c.i8s(filter)?, &shape),
@@ -166,7 +169,7 @@ fn convolution(
         multipliers,
         input_zero_point: from.zero_point,
         output_zero_point: to.zero_point,
-        bounds: c.quantized_bounds(window.activation, to)?,
+        bounds,
     }))
 }
 

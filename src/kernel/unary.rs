@@ -1,7 +1,7 @@
 //! Functions of one element. For int8 every one of them is a table of 256, filled as LiteRT's kernels compute it: some in
 //! float (`LUTPopulate` of `internal/common.h`), some in fixed point.
 
-use super::{Context, Table};
+use super::{Context, Table, xnnpack};
 use crate::graph::{Error, Unary};
 use crate::num::{Affine, DType, Multiplier, fixed, gemmlowp};
 
@@ -78,6 +78,9 @@ pub(super) fn i8(c: Context<'_>, unary: Unary) -> Result<Table, Error> {
             }))
         }
         Unary::LeakyRelu { alpha } => {
+            if let Some(f) = xnnpack::leaky_relu(c, alpha, from, to) {
+                return Ok(table(&f));
+            }
             let identity = ratio()?;
             let negative = f64::from(from.scale * alpha / to.scale);
             let below = c.multiplier(negative.abs())?;
@@ -187,6 +190,7 @@ fn rsqrt(x: i32, multiplier: Multiplier, zero_point: i32) -> i32 {
     let inverse = Multiplier {
         mantissa,
         shift: shift + SHIFT,
+        ..multiplier
     };
     let to_output = Multiplier {
         shift: multiplier.shift - SHIFT,

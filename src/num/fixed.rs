@@ -1,7 +1,20 @@
-//! Fixed-point arithmetic of TFLite's integer kernels: quantized multipliers and their double rounding.
+//! Fixed-point arithmetic of TFLite's integer kernels: quantized multipliers and how they round.
 //!
 //! Sources of the formulas: LiteRT `tflite/kernels/internal/common.{h,cc}`, `quantization_util.cc` and
-//! gemmlowp `fixedpoint.h`. The official wheels are built with double rounding, so that is what is here.
+//! gemmlowp `fixedpoint.h`. The official wheels are built with double rounding, so that is the definition; the other
+//! ways to round are those of other runtimes (see `kernel::Numerics`).
+
+/// How a product with a [`Multiplier`] becomes an integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Rounding {
+    /// The doubling high product, then the division by a power of two, each rounded to nearest: gemmlowp and LiteRT.
+    #[default]
+    Double,
+    /// Once, ties upward: LiteRT built with `TFLITE_SINGLE_ROUNDING`.
+    Single,
+    /// The accumulator and its product as float32, then to the nearest integer, ties to even: XNNPACK.
+    Float,
+}
 
 /// A positive real number as `mantissa · 2^(shift − 31)`, the way TFLite multiplies accumulators.
 ///
@@ -12,6 +25,8 @@ pub struct Multiplier {
     pub mantissa: i32,
     /// Power of two, −31 … 31.
     pub shift: i32,
+    /// How products are rounded.
+    pub rounding: Rounding,
 }
 
 /// Why a real number cannot be a [`Multiplier`].
@@ -48,7 +63,27 @@ impl Multiplier {
         Ok(Self {
             mantissa: q as i32,
             shift,
+            rounding: Rounding::Double,
         })
+    }
+
+    /// The multiplier of the same number that rounds in another way.
+    pub fn rounded(self, rounding: Rounding) -> Self {
+        // LiteRT stops at this shift where it rounds once.
+        let (mantissa, shift) = match (rounding, self.shift) {
+            (Rounding::Single, 31) => (i32::MAX, 30),
+            _ => (self.mantissa, self.shift),
+        };
+        Self {
+            mantissa,
+            shift,
+            rounding,
+        }
+    }
+
+    /// The number as float32: exact where it was made of one.
+    pub fn to_f32(self) -> f32 {
+        (f64::from(self.mantissa) * 2f64.powi(self.shift - 31)) as f32
     }
 
     /// TFLite's `MultiplyByQuantizedMultiplier` of 64-bit sums: the mantissa in 15 bits, one rounding, the low 32 bits of
@@ -68,17 +103,40 @@ impl Multiplier {
         }
     }
 
-    /// TFLite's `MultiplyByQuantizedMultiplier` with double rounding.
+    /// TFLite's `MultiplyByQuantizedMultiplier`, or what another runtime has in its place.
     ///
     /// The left shift wraps, as the two's complement hardware under LiteRT does.
     pub fn apply(self, x: i32) -> i32 {
-        let left = self.shift.max(0) as u32;
-        let right = (-self.shift).max(0);
-        rounding_divide_by_pot(
-            doubling_high_mul(x.wrapping_shl(left), self.mantissa),
-            right,
-        )
+        match self.rounding {
+            Rounding::Double => {
+                let left = self.shift.max(0) as u32;
+                let right = (-self.shift).max(0);
+                rounding_divide_by_pot(
+                    doubling_high_mul(x.wrapping_shl(left), self.mantissa),
+                    right,
+                )
+            }
+            Rounding::Single => rounded_once(x, self.mantissa, self.total_shift()),
+            Rounding::Float => rounded_float(x, self.to_f32()),
+        }
     }
+
+    /// How far [`rounded_once`] shifts right, 1 … 62.
+    pub fn total_shift(self) -> u32 {
+        (31 - self.shift.min(30)) as u32
+    }
+}
+
+/// x · mantissa · 2^−shift, rounded once, ties upward; the low 32 bits.
+#[inline(always)]
+pub fn rounded_once(x: i32, mantissa: i32, shift: u32) -> i32 {
+    ((i64::from(x) * i64::from(mantissa) + (1i64 << (shift - 1))) >> shift) as i32
+}
+
+/// x · scale in float32, to the nearest integer, ties to even; saturated.
+#[inline(always)]
+pub fn rounded_float(x: i32, scale: f32) -> i32 {
+    (x as f32 * scale).round_ties_even() as i32
 }
 
 /// LiteRT's `CheckedLog2`: the nearest power of two, and whether the scale is close to it.
@@ -148,14 +206,16 @@ mod tests {
             Multiplier::new(1.0).unwrap(),
             Multiplier {
                 mantissa: 1 << 30,
-                shift: 1
+                shift: 1,
+                rounding: Rounding::Double
             }
         );
         assert_eq!(
             Multiplier::new(0.5).unwrap(),
             Multiplier {
                 mantissa: 1 << 30,
-                shift: 0
+                shift: 0,
+                rounding: Rounding::Double
             }
         );
         assert_eq!(Multiplier::new(0.0).unwrap(), Multiplier::default());
@@ -178,6 +238,33 @@ mod tests {
         fn apply_is_near_the_real_product(x in -(1i32 << 22)..(1i32 << 22), real in 1e-6f64..1.0) {
             let got = f64::from(Multiplier::new(real).unwrap().apply(x));
             prop_assert!((got - f64::from(x) * real).abs() <= 1.0);
+        }
+
+        #[test]
+        fn single_rounding_is_the_nearest_and_ties_go_up(x in any::<i32>(), real in 1e-9f64..1.0) {
+            let m = Multiplier::new(real).unwrap().rounded(Rounding::Single);
+            // In 128 bits: the floor of twice the product, plus one, halved.
+            let twice = i128::from(x) * i128::from(m.mantissa) * 2;
+            let exact = ((twice >> (31 - m.shift)) + 1) >> 1;
+            prop_assert_eq!(i128::from(m.apply(x)), exact);
+        }
+
+        #[test]
+        fn roundings_differ_by_one_at_most(x in -(1i32 << 22)..(1i32 << 22), real in 1e-6f32..1.0) {
+            let m = Multiplier::new(real.into()).unwrap();
+            let double = m.apply(x);
+            for rounding in [Rounding::Single, Rounding::Float] {
+                prop_assert!((m.rounded(rounding).apply(x) - double).abs() <= 1, "{rounding:?}");
+            }
+        }
+
+        #[test]
+        fn float_rounding_is_that_of_float32(x in any::<i32>(), scale in prop_oneof![1e-9f32..256.0, Just(0.5), Just(1.0)]) {
+            let m = Multiplier::new(scale.into()).unwrap().rounded(Rounding::Float);
+            prop_assert_eq!(m.to_f32(), scale);
+            // The product in double is exact, so that only the roundings that are meant happen.
+            let product = (f64::from(x as f32) * f64::from(scale)) as f32;
+            prop_assert_eq!(m.apply(x), product.round_ties_even() as i32);
         }
 
         #[test]

@@ -10,7 +10,7 @@ mod values;
 
 pub use affine::Affine;
 pub use dynamic::RowParameters;
-pub use fixed::Multiplier;
+pub use fixed::{Multiplier, Rounding};
 pub use histogram::Histogram;
 pub use range::Range;
 pub use values::{DType, Values};

@@ -195,6 +195,7 @@ fn fully_connected(
         scales: scales.collect(),
         weights: random.i8s(units * depth),
         bias: random.i32s(units, 20_000),
+        multipliers: None,
         input_zero_point: random.u32() as i32 % 129,
         output_zero_point: random.u32() as i32 % 129,
         bounds: ([-128, 3][random.below(2) as usize], 127),

@@ -202,7 +202,8 @@ fn int8_sums_beyond_floats_are_exact() {
             multipliers: vec![
                 Multiplier {
                     mantissa: 1 << 30,
-                    shift: 1
+                    shift: 1,
+                    ..Multiplier::default()
                 };
                 units
             ],

@@ -1,8 +1,8 @@
 """Run a model over data in LiteRT and save what it computes, raw, with the sample first.
 
-    run.py MODEL DATA.npz OUT.npz [--limit N] [--kernels reference|builtin] [--outputs-only]
+    run.py MODEL DATA.npz OUT.npz [--limit N] [--kernels reference|builtin|default] [--scale S --offset O] [--outputs-only]
 
-DATA.npz holds input_0, input_1, ... of float32, for a model with float inputs. OUT.npz gets output_0, ... and, unless
+DATA.npz holds input_0, input_1, ... of float32, for a model with float inputs, or integers u that mean S * u + O. OUT.npz gets output_0, ... and, unless
 --outputs-only, tensor_K for every tensor K that the interpreter can show. State is reset before every sample.
 """
 import argparse
@@ -13,6 +13,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 KERNELS = {
     "reference": OpResolverType.BUILTIN_REF,
     "builtin": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    "default": OpResolverType.AUTO,
 }
 
 
@@ -21,6 +22,8 @@ def main():
     for name in ("model", "data", "out"):
         parser.add_argument(name)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--scale", type=float)
+    parser.add_argument("--offset", type=float, default=0)
     parser.add_argument("--kernels", choices=KERNELS, default="reference")
     parser.add_argument("--outputs-only", action="store_true")
     options = parser.parse_args()
@@ -33,6 +36,8 @@ def main():
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     with np.load(options.data) as data:
         arrays = [data[f"input_{i}"][: options.limit] for i in range(len(inputs))]
+    if options.scale:
+        arrays = [a * np.float32(options.scale) + np.float32(options.offset) for a in arrays]
     wanted = {f"output_{i}": detail["index"] for i, detail in enumerate(outputs)}
     if not options.outputs_only:
         wanted |= {f"tensor_{d['index']}": d["index"] for d in interpreter.get_tensor_details()}

@@ -7,7 +7,7 @@
 //! h + half + (zero point << s) = (u·2m + 2³¹ − 2³¹·2m + (half + (zero point << s))·2³²) >> 32.
 //! It is below its own constant part where h is negative.
 
-use crate::num::Multiplier;
+use crate::num::{Multiplier, Rounding};
 use std::arch::x86_64::{
     __m512i, _mm512_add_epi64, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmplt_epi32_mask,
     _mm512_mask_add_epi32, _mm512_mask_movehdup_ps, _mm512_mul_epu32, _mm512_set1_epi32,
@@ -116,7 +116,7 @@ impl Lane {
             });
         }
         let shift = -multiplier.shift;
-        if shift < 0 {
+        if shift < 0 || multiplier.rounding != Rounding::Double {
             return None;
         }
         let half = if shift > 0 { 1i64 << (shift - 1) } else { 0 };
