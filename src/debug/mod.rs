@@ -9,6 +9,7 @@
 mod at_output;
 mod errors;
 mod matching;
+mod report;
 mod resident;
 mod swap;
 mod tally;
@@ -17,6 +18,10 @@ mod weave;
 pub use at_output::{Asked, AtOutput, AtOutputs, Cost, Questions, Score};
 pub use errors::{Findings, Local, Row, errors};
 pub use matching::{Matching, matching};
+pub use report::{
+    Decisions, Flip, Health, HybridScales, Level, NumericsReport, OpAtOutput, OpReport,
+    OutputReport, Part, Report, SCHEMA_VERSION, Waterfall,
+};
 pub use tally::{Channel, ErrorStats, Extremes};
 
 use crate::graph::Graph;
@@ -39,6 +44,9 @@ pub struct Task<'a> {
     /// Samples at once; chosen from memory where `None`.
     pub batch: Option<usize>,
 }
+
+/// Most samples that flip and are listed.
+pub const MOST_FLIPS: usize = 200;
 
 /// Why models could not be compared.
 #[derive(Debug, thiserror::Error)]
