@@ -45,6 +45,9 @@ pub struct Arguments {
     /// Representative data for --scheme and --recipe; without it the ranges are those of --data
     #[arg(long, value_name = "FILE", conflicts_with = "quantized")]
     calibration_data: Option<PathBuf>,
+    /// Let states of LSTMs go on from sample to sample, as TensorFlow's debugger does; on the CPU, one sample after another
+    #[arg(long)]
+    carry_state: bool,
     /// Of which operators to learn what they do to the outputs: the K with the worst local errors, all, or off
     #[arg(long, value_name = "off|top:K|all", default_value = "top:16")]
     at_output: AtOutputChoice,
@@ -119,7 +122,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         )));
     }
     // Everything is asked of the runtime that was named; it is compared with the reference once more at the end.
-    let device = arguments.numerics.open(&arguments.device)?;
+    let device = match arguments.carry_state {
+        true => arguments.numerics.open_carrying(&arguments.device)?,
+        false => arguments.numerics.open(&arguments.device)?,
+    };
     let task = Task {
         float: &float,
         quantized: &quantized,
@@ -151,7 +157,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     bar.finish_and_clear();
     if let Some(name) = arguments.numerics.other() {
         let bar = progress::bar("numerics", data.len());
-        let reference = Cpu::new();
+        let reference = match arguments.carry_state {
+            true => Cpu::new().carrying_state(),
+            false => Cpu::new(),
+        };
         let devices: [&dyn Device; 2] = [&reference, device.as_ref()];
         let scores = arguments.scores;
         found.numerics = Some(debug::numerics(

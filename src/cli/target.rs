@@ -118,6 +118,21 @@ impl NumericsArguments {
         value.filter(|_| other).map(|v| v.get_name().to_owned())
     }
 
+    /// The CPU with this rounding and with LSTMs that carry their states on.
+    pub fn open_carrying(self, device: &DeviceArguments) -> Result<Box<dyn Device>, Failure> {
+        if let Some(option) = device.for_gpu() {
+            return Err(Failure::Input(format!(
+                "--carry-state is for the CPU, but {option} asks for a GPU; leave one of them out"
+            )));
+        }
+        let cpu = Cpu::new().carrying_state();
+        Ok(Box::new(cpu.with_numerics(match self.numerics {
+            NumericsName::Reference => Numerics::Reference,
+            NumericsName::Xnnpack => Numerics::Xnnpack,
+            NumericsName::SingleRounding => Numerics::SingleRounding,
+        })))
+    }
+
     /// The device that options ask for, with this rounding. Only the CPU has another one than the reference's.
     pub fn open(self, device: &DeviceArguments) -> Result<Box<dyn Device>, Failure> {
         let numerics = match self.numerics {
