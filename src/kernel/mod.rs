@@ -42,7 +42,7 @@ pub use conv::{Conv, ConvF32, ConvI8, ConvShape, fold_zero_point};
 pub use device::{
     Device, DeviceError, Feed, Keep, Profile, Roofline, Session, SessionConfig, Statistics,
 };
-pub use floor::{Floor, Floors};
+pub use floor::{Floor, Floors, MultiplyAdds};
 pub use fully_connected::{FullyConnected, FullyConnectedF32, FullyConnectedI8};
 pub use hybrid::{HybridLstm, RowQuantize, RowScale};
 pub use int16::{BinaryI16, ConvI16, Int16, MatmulI16, Scales, SoftmaxI16};
