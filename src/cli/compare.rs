@@ -71,7 +71,7 @@ fn help() -> String {
     let list: String = METRICS.iter().map(line).collect();
     format!(
         "Metrics:{list}\n\nWithout --metric: accuracy, f1 (with labels), agreement (of two elements and more), sqnr, cosine.\n\n  \
-         zeropoint compare model.tflite model_int8.tflite model_int16x8.tflite --data eval.npz --html compare.html"
+         zeropoint compare model.tflite a.tflite b.tflite --data eval.npz --html compare.html"
     )
 }
 
@@ -127,6 +127,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let classify = labels.is_some()
         && (2..=MOST_CLASSES).contains(&scores.elements)
         && chosen.iter().any(|known| known.labels && known.classes);
+    // With a metric of other labels than classes, nobody is right or wrong by these.
+    let judged = chosen.iter().all(|known| known.classes || !known.labels);
     let mut running = Vec::new();
     for (i, loaded) in loaded.iter().enumerate() {
         running.push(Running {
@@ -145,7 +147,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             },
         });
     }
-    let size = measure(&mut running, &mut data, labels.as_ref(), scores.output)?;
+    let size = measure(
+        &mut running,
+        &mut data,
+        labels.as_ref(),
+        (scores.output, judged),
+    )?;
     let comparison = Comparison {
         schema_version: COMPARISON_VERSION,
         device: device.name(),
@@ -270,12 +277,13 @@ fn chosen(
     Ok(chosen)
 }
 
-/// Runs all samples through all models; gives the size of the batches.
+/// Runs all samples through all models; gives the size of the batches. `output` is the one that is scored, and whether
+/// labels are its classes.
 fn measure(
     running: &mut [Running<'_>],
     data: &mut DataSet,
     labels: Option<&Labels>,
-    scores: usize,
+    output: (usize, bool),
 ) -> Result<usize, Failure> {
     let sizes = running.iter().map(|model| model.session.batch());
     let size = sizes.min().unwrap_or(1).max(1);
@@ -298,7 +306,7 @@ fn measure(
         for (model, outputs) in running.iter_mut().zip(&results) {
             for i in 0..batch.samples {
                 let labels = labels.map_or(&[][..], |l| l.accepted(batch.first + i));
-                model.tally(labels, &results[0], outputs, (i, batch.samples), scores)?;
+                model.tally(labels, &results[0], outputs, (i, batch.samples), output)?;
             }
         }
         bar.inc(batch.samples as u64);
@@ -340,7 +348,7 @@ impl Running<'_> {
         float: &[Vec<f32>],
         test: &[Vec<f32>],
         (i, n): (usize, usize),
-        scores: usize,
+        (scores, judged): (usize, bool),
     ) -> Result<(), Failure> {
         let sample = |output: &Vec<f32>| {
             let elements = output.len() / n.max(1);
@@ -367,6 +375,7 @@ impl Running<'_> {
             })?;
         }
         if let Some(flips) = &mut self.flips {
+            let labels = if judged { labels } else { &[] };
             flips.add(labels, x, y).map_err(|e| named(scores, e))?;
         }
         if let Some(classes) = &mut self.classes {

@@ -281,12 +281,13 @@ impl Comparison {
 }
 
 fn table(title: &str, names: &[String], columns: &[Column], colour: bool) -> String {
-    let headings = columns.iter().map(|c| format!(">{} ", c.heading));
+    // A blank where others have a mark keeps the digits below each other.
+    let room = |c: &Column| if c.best.contains(&true) { " " } else { "" };
+    let headings = columns.iter().map(|c| format!(">{}{}", c.heading, room(c)));
     let headings: Vec<String> = [title.to_owned()].into_iter().chain(headings).collect();
     let mut table = Table::new(&headings);
     for (i, name) in names.iter().enumerate() {
-        // A blank where others have a mark keeps the digits below each other.
-        let mark = |c: &Column| if c.best[i] { "*" } else { " " };
+        let mark = |c: &Column| if c.best[i] { "*" } else { room(c) };
         let cells = columns.iter().map(|c| format!("{}{}", c.cells[i], mark(c)));
         table.row([name.clone()].into_iter().chain(cells).collect());
     }
@@ -414,7 +415,9 @@ mod tests {
             )
         );
         assert!(text.contains("One sample of 50 is 2.00 points"), "{text}");
-        assert!(text.contains("Fastest here: a.tflite, 1.000 ms"), "{text}");
+        assert!(text.contains(
+            "Fastest here: a.tflite, 1.000 ms a sample; the float model takes 4.000 ms."
+        ));
         let painted = compare(&c, true);
         assert!(
             painted.contains("\u{1b}[1;32m 0.8200*\u{1b}[0m"),

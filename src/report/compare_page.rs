@@ -109,8 +109,17 @@ fn figure(picture: &str, caption: &str) -> String {
 /// A picture for each metric.
 fn bars(c: &Comparison) -> String {
     let picture = |m: &MetricColumn| {
-        let values: Vec<Option<f64>> = c.all().map(|model| model.value(m)).collect();
-        let texts: Vec<String> = values.iter().map(|&v| shown(m.unit, v)).collect();
+        // The float model is no measure of itself.
+        let own = |i: usize| i == 0 && !m.labels;
+        let values = c.all().enumerate();
+        let values = values.map(|(i, model)| model.value(m).filter(|_| !own(i)));
+        let values: Vec<Option<f64>> = values.collect();
+        let unit = if m.unit == Unit::Real {
+            Unit::Share
+        } else {
+            m.unit
+        };
+        let texts: Vec<String> = values.iter().map(|&v| shown(unit, v)).collect();
         let better = if m.larger_is_better { "more" } else { "less" };
         figure(
             &picture::bars(&values, &texts),

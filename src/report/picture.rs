@@ -8,8 +8,8 @@ use plotters::prelude::*;
 
 /// Pixels of a picture.
 const SIZE: (u32, u32) = (620, 220);
-/// Pixels of a picture of bars.
-const BARS: (u32, u32) = (300, 220);
+/// Pixels of a bar and the room beside it.
+const BAR: u32 = 46;
 /// Columns of a histogram: what that many pixels can show.
 const COLUMNS: usize = 256;
 /// Colours of methods, in the order in which they are listed.
@@ -118,7 +118,9 @@ pub(super) fn growth(growth: &Growth) -> String {
 
 /// A bar for each value, in the colours of the list, with its text above it; none where there is no finite value.
 pub(super) fn bars(values: &[Option<f64>], texts: &[String]) -> String {
-    svg_of(BARS, |area| {
+    // Few bars are not to look like walls.
+    let width = 64 + BAR * u32::try_from(values.len()).unwrap_or(1).clamp(3, 60);
+    svg_of((width, SIZE.1), |area| {
         let finite = |v: &Option<f64>| v.filter(|x| x.is_finite());
         let heights: Vec<Option<f64>> = values.iter().map(finite).collect();
         let known = || heights.iter().flatten().copied();

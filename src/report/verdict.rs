@@ -27,11 +27,15 @@ pub(super) fn verdict(c: &Comparison) -> Vec<String> {
     let time = |m: &Compared| m.time.seconds_per_sample;
     let fastest = models.iter().min_by(|a, b| time(a.0).total_cmp(&time(b.0)));
     if let Some((model, name)) = fastest {
+        let (ms, float) = (1e3 * time(model), 1e3 * time(&c.float));
+        lines.push(match ms < float {
+            true => format!("Fastest here: {name}, {ms:.3} ms a sample; the float model takes {float:.3} ms."),
+            false => format!(
+                "None is faster here than the float model, {float:.3} ms a sample; the nearest is {name}, {ms:.3} ms."
+            ),
+        });
         lines.push(format!(
-            "Fastest here: {name}, {:.3} ms a sample ({:.1} % of float). Times are of zeropoint's own kernels on this device, \
-             in batches of {}, not of the runtime that is deployed.",
-            1e3 * time(model),
-            100.0 * model.time.of_float,
+            "Times are of zeropoint's own kernels on this device, in batches of {}, not of the runtime that is deployed.",
             c.time.batch
         ));
     }
