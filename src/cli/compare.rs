@@ -160,7 +160,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         samples: data.len(),
         labels: labels.is_some(),
         scores,
-        metrics: running[0].metrics.iter().zip(&chosen).map(column).collect(),
+        metrics: chosen.iter().map(column).collect(),
         float: compared(&running[0], &running[0], data.len())?,
         models: running[1..]
             .iter()
@@ -385,7 +385,8 @@ impl Running<'_> {
     }
 }
 
-fn column((metric, known): (&Box<dyn Metric>, &&'static Known)) -> MetricColumn {
+fn column(known: &&Known) -> MetricColumn {
+    let metric = known.start();
     MetricColumn {
         name: metric.name().to_owned(),
         unit: metric.unit(),
