@@ -408,7 +408,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "no '{line}' in:\n{text}");
         }
-        assert!(text.contains("  a.tflite         1 000* "), "{text}");
+        assert!(text.contains(" 1 000* "), "{text}");
         assert!(
             text.contains(
                 "accuracy: b.tflite, 0.8100 against 0.8200, 1 200 bytes (30.0 % of float)"

@@ -213,3 +213,65 @@ fn confusion_matrix(confusion: &Confusion, name: &str, classes: Option<&[String]
     }
     html + "</table>\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_of_any_numbers() {
+        let extremes = [
+            f64::MAX,
+            -f64::MAX,
+            f64::MIN_POSITIVE,
+            5e-324,
+            0.0,
+            0.82,
+            -3.0,
+        ];
+        let texts = vec![String::from("<x>"); 9];
+        for a in extremes {
+            for b in extremes {
+                let values = [Some(a), None, Some(f64::INFINITY), Some(b), Some(f64::NAN)];
+                let bars = picture::bars(&values, &texts);
+                let points = picture::points(&[(a.abs(), b), (b.abs(), a)], 1, Some(b));
+                for svg in [bars, points] {
+                    assert!(
+                        svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"),
+                        "{a} {b}: {svg}"
+                    );
+                    assert!(
+                        !svg.contains("<x>") && !svg.contains("NaN"),
+                        "{a} {b}: {svg}"
+                    );
+                }
+            }
+        }
+        for values in [&[][..], &[None], &[Some(f64::INFINITY)]] {
+            assert!(picture::bars(values, &texts).starts_with("<svg"));
+        }
+        assert!(picture::points(&[], 0, None).starts_with("<svg"));
+    }
+
+    #[test]
+    fn matrices_name_their_classes() {
+        let cell = |class, predicted, count| crate::evaluate::Cell {
+            class,
+            predicted,
+            count,
+        };
+        let confusion = Confusion {
+            classes: 2,
+            cells: vec![cell(0, 0, 3), cell(1, 0, 1)],
+        };
+        let names = ["<a>".to_owned(), "b".to_owned()];
+        let html = confusion_matrix(&confusion, "m<1>", Some(&names));
+        for part in [
+            "<caption>m&lt;1&gt;</caption>",
+            "<th>&lt;a&gt;</th>",
+            ",0.850)\">3</td><td>·</td>",
+        ] {
+            assert!(html.contains(part), "no {part} in {html}");
+        }
+    }
+}

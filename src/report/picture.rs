@@ -203,7 +203,8 @@ pub(super) fn points(points: &[(f64, f64)], first: usize, level: Option<f64>) ->
 /// The power of ten that brings a magnitude to 1 … 10: axes are not made for the smallest and largest floats.
 fn unit(magnitude: f64) -> f64 {
     if magnitude > 0.0 {
-        10f64.powi(magnitude.log10().floor() as i32)
+        // No power of ten is as small as the smallest double.
+        10f64.powi((magnitude.log10().floor() as i32).max(-300))
     } else {
         1.0
     }
