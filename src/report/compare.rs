@@ -420,7 +420,7 @@ mod tests {
         ));
         let painted = compare(&c, true);
         assert!(
-            painted.contains("\u{1b}[1;32m 0.8200*\u{1b}[0m"),
+            painted.contains("\u{1b}[1;32m  0.8200*\u{1b}[0m"),
             "{painted}"
         );
         assert_eq!(

@@ -166,13 +166,14 @@ pub(super) fn points(points: &[(f64, f64)], first: usize, level: Option<f64>) ->
             return Ok(());
         }
         let (x_unit, y_unit) = (unit(right), unit(high.abs().max(low.abs())));
-        let room = (0.12 * (high - low) / y_unit).max(1e-3);
-        let axis = low / y_unit - room..high / y_unit + room;
+        let (low, high) = (low / y_unit, high / y_unit);
+        let room = (0.12 * (high - low)).max(1e-3);
+        let right = (1.08 * (right / x_unit)).max(1e-3);
         let mut chart = ChartBuilder::on(area)
             .margin(6)
             .x_label_area_size(22)
             .y_label_area_size(52)
-            .build_cartesian_2d(0.0..1.08 * right / x_unit, axis)?;
+            .build_cartesian_2d(0.0..right, low - room..high + room)?;
         let mesh = &mut chart.configure_mesh();
         let mesh = mesh.light_line_style(WHITE).x_labels(8).y_labels(6);
         let x_label = |x: &f64| format!("{:.0}", x * x_unit);
@@ -180,10 +181,7 @@ pub(super) fn points(points: &[(f64, f64)], first: usize, level: Option<f64>) ->
         let mesh = mesh.x_label_formatter(&x_label).y_label_formatter(&y_label);
         mesh.draw()?;
         if let Some(level) = level {
-            let line = [
-                (0.0, level / y_unit),
-                (1.08 * right / x_unit, level / y_unit),
-            ];
+            let line = [(0.0, level / y_unit), (right, level / y_unit)];
             chart.draw_series(LineSeries::new(line, IN_ORDER.stroke_width(1)))?;
         }
         for (i, &(x, y)) in points.iter().enumerate() {
