@@ -181,7 +181,7 @@ pub(super) fn left_float(task: Task<'_>, matching: &Matching, nodes: &HashSet<us
 }
 
 /// Without nodes that nobody needs.
-fn prune(mut graph: Graph) -> Graph {
+pub(super) fn prune(mut graph: Graph) -> Graph {
     let mut needed: HashSet<TensorId> = graph.outputs.iter().copied().collect();
     let mut keep = vec![false; graph.nodes.len()];
     for (keep, node) in keep.iter_mut().zip(&graph.nodes).rev() {
