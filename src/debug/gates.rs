@@ -140,9 +140,10 @@ pub fn gates(
 
 /// The variants of one layer; none if it is the float model's, or has no counterpart.
 fn layer(weave: &mut Weave<'_>, pair: &Pair<'_>, node: &Node) -> Option<[Option<Measured>; 5]> {
-    let (input, output) = (node.inputs[0]?, node.outputs[0]);
+    let input = node.inputs.first().copied().flatten()?;
+    let output = *node.outputs.first()?;
     let other = pair.counterpart(node)?;
-    let reads = other.inputs[0]?;
+    let reads = other.inputs.first().copied().flatten()?;
     let f = pair.matching.float[input]?;
     let real = match pair.float.inputs.contains(&f) {
         true => weave.of_float(f),
@@ -154,7 +155,7 @@ fn layer(weave: &mut Weave<'_>, pair: &Pair<'_>, node: &Node) -> Option<[Option<
     let constants = pair.constants(node);
     let constants = constants.into_iter().filter(|c| c.float.is_some());
     let constants: Vec<_> = constants.collect();
-    let state = node.inputs[places::OUTPUT_STATE]?;
+    let state = node.inputs.get(places::OUTPUT_STATE).copied().flatten()?;
     let is_integer = |id: TensorId| super::simulate::is_quantized(&pair.quantized.tensors[id]);
     if constants.is_empty() && !is_integer(state) {
         return None;

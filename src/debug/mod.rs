@@ -32,7 +32,7 @@ pub use report::{
     OutputReport, Part, Report, SCHEMA_VERSION, Waterfall,
 };
 pub use tally::{Channel, ErrorStats, Extremes};
-pub use waterfall::{SOURCES, waterfall, waterfall_cost};
+pub use waterfall::{LOSS, LOSS_ALONE, SOURCES, SQUARED_ERROR, waterfall, waterfall_cost};
 
 use crate::graph::Graph;
 use crate::kernel::{Device, DeviceError, Feed};

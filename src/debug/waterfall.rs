@@ -12,6 +12,10 @@
 //! - *integer arithmetic*: what the model of integers loses beyond its simulation: fixed-point multipliers, tables, inside an
 //!   LSTM gates, cell and the hidden state that it reads again; in dynamic range the rounding of rows as the model runs.
 //!
+//! Sources overlap: where inputs and activations are rounded too coarsely, each alone may ruin a model, and then it helps little to
+//! switch one off. The interaction is large there, and a second answer for the whole model says what each source does *alone*, with
+//! all others off; its interaction is below 0.
+//!
 //! What only moves or picks elements and keeps their parameters is not rounded again. Constants whose counterpart is not found
 //! in the float model stay what the quantized model has.
 //!
@@ -42,6 +46,12 @@ pub const SOURCES: [&str; 6] = [
     "output clamp",
     "integer arithmetic",
 ];
+/// [`Waterfall::measure`] of the whole model: what the loss would be less without a source.
+pub const LOSS: &str = "loss at the outputs";
+/// [`Waterfall::measure`] of the whole model: the loss that a source makes where there is no other.
+pub const LOSS_ALONE: &str = "loss at the outputs, each source alone";
+/// [`Waterfall::measure`] of an operator: what the error would be less without a source.
+pub const SQUARED_ERROR: &str = "mean squared error";
 /// How many of them are switched off in the simulation.
 const SWITCHES: usize = 5;
 const WEIGHTS: usize = 0;
@@ -53,6 +63,15 @@ const CLAMP: usize = 4;
 /// Which sources are there.
 type On = [bool; SWITCHES];
 const ALL: On = [true; SWITCHES];
+
+const NOTHING: On = [false; SWITCHES];
+
+/// Only one.
+fn alone(source: usize) -> On {
+    let mut on = NOTHING;
+    on[source] = true;
+    on
+}
 
 /// All but one.
 fn without(source: usize) -> On {
@@ -81,14 +100,15 @@ fn fate_of_inputs(on: On) -> Fate {
 /// one with several forms of each of them in it.
 pub fn waterfall_cost(task: Task<'_>, samples: usize, operators: usize) -> Cost {
     Cost {
-        // The float model, the quantized one, its simulation, and one without each source.
-        models: 3 + SWITCHES + usize::from(operators > 0),
+        // The float model, the quantized one, simulations with and without all sources, without each and with each alone.
+        models: 4 + 2 * SWITCHES + usize::from(operators > 0),
         samples: samples.min(most_samples(task)),
     }
 }
 
-/// Tells the sources apart, over at most `samples` samples, evenly spread: first of the whole model's loss, then of the errors
-/// of the operators at the positions `chosen` in the quantized graph, in that order. `progress` is told of each model, as often
+/// Tells the sources apart, over at most `samples` samples, evenly spread: of the whole model's loss without each source
+/// ([`LOSS`]) and with each alone ([`LOSS_ALONE`]), then of the errors of the operators at the positions `chosen` in the
+/// quantized graph, in that order ([`SQUARED_ERROR`]). `progress` is told of each model, as often
 /// as [`waterfall_cost`] says.
 ///
 /// # Errors
@@ -119,20 +139,32 @@ pub fn waterfall(
     let whole = left_float(task, matching, &HashSet::new());
     let whole = judge.score(&quantized.results(whole)?).loss;
     progress();
-    let simulation = simulated(&pair, ALL)?;
-    let all = judge.score(&floats.results(simulation.clone())?).loss;
-    progress();
-    let mut less = [all; SWITCHES];
-    for (source, less) in less.iter_mut().enumerate() {
-        let graph = simulated(&pair, without(source))?;
-        // A source that is not there changes nothing.
-        if !is_same(&simulation, &graph) {
-            *less = judge.score(&floats.results(graph)?).loss;
-        }
+    let loss = |graph: Graph| Ok::<f64, Error>(judge.score(&floats.results(graph)?).loss);
+    // How far the loss is from that of a simulation; a source that is not there changes nothing.
+    let mut changes = |base: On, one: fn(usize) -> On| {
+        let graph = simulated(&pair, base)?;
+        let of_base = loss(graph.clone())?;
         progress();
-    }
-    let name = "the whole model".to_owned();
-    let mut found = vec![parts(name, None, "loss at the outputs", [whole, all], less)];
+        let mut changes = [0.0; SWITCHES];
+        for (source, change) in changes.iter_mut().enumerate() {
+            let changed = simulated(&pair, one(source))?;
+            if !is_same(&graph, &changed) {
+                *change = loss(changed)? - of_base;
+            }
+            progress();
+        }
+        Ok::<_, Error>((of_base, changes))
+    };
+    let (all, less) = changes(ALL, without)?;
+    let (_, alone) = changes(NOTHING, alone)?;
+    let whole_model = |measure, changes| {
+        let name = "the whole model".to_owned();
+        parts(name, None, measure, [whole, all], changes)
+    };
+    let mut found = vec![
+        whole_model(LOSS, less.map(|x| -x)),
+        whole_model(LOSS_ALONE, alone),
+    ];
     if !chosen.is_empty() {
         found.extend(operators.measured(&floats, n)?);
         progress();
@@ -145,16 +177,15 @@ fn is_same(a: &Graph, b: &Graph) -> bool {
     n == b.nodes.len() && a.outputs == b.outputs && prefix::common(a, b) == n
 }
 
-/// `whole` is with integers and simulated, `less` simulated without each source.
+/// `whole` is with integers and simulated; `switched` what each source adds to the simulation.
 fn parts(
     name: String,
     op_index: Option<usize>,
     measure: &'static str,
     [whole, simulated]: [f64; 2],
-    less: [f64; SWITCHES],
+    switched: [f64; SWITCHES],
 ) -> Waterfall {
-    let switched = less.iter().map(|less| simulated - less);
-    let errors = switched.chain([whole - simulated]);
+    let errors = switched.into_iter().chain([whole - simulated]);
     let part = |(source, error): (&&str, f64)| Part {
         source: (*source).into(),
         error,
@@ -220,7 +251,11 @@ fn simulated(pair: &Pair<'_>, on: On) -> Result<Graph, Error> {
             _ => float_form(&mut weave, node, &read),
         };
         let of_input = node.op == Op::Quantize
-            && node.inputs[0].is_some_and(|id| quantized.inputs.contains(&id));
+            && node
+                .inputs
+                .iter()
+                .flatten()
+                .any(|id| quantized.inputs.contains(id));
         let fate = match (of_input, keeps(quantized, node)) {
             (true, _) => fate_of_inputs(on),
             (_, true) => Fate {
@@ -315,12 +350,13 @@ impl<'a> Operators<'a> {
             tally.stats(None).mean_squared_error
         };
         let one = |o: &Operator<'_>| {
+            let simulated = error(o, o.simulated);
             parts(
                 o.node.describe(),
                 Some(o.node.index),
-                "mean squared error",
-                [o.integers, o.simulated].map(|m| error(o, m)),
-                o.less.map(|m| error(o, m)),
+                SQUARED_ERROR,
+                [error(o, o.integers), simulated],
+                o.less.map(|m| simulated - error(o, m)),
             )
         };
         Ok(self.found.iter().map(one).collect())
