@@ -163,7 +163,7 @@ fn layer(weave: &mut Weave<'_>, pair: &Pair<'_>, node: &Node) -> Option<[Option<
     let fed = HashMap::from([(0, from)]);
     let reference = weave.float_copy(other, &fed)[0];
     let mut measured = [None; 5];
-    for gate in 0..4 {
+    for (gate, error) in measured[..4].iter_mut().enumerate() {
         let own = [
             places::INPUT_WEIGHTS[gate],
             places::RECURRENT_WEIGHTS[gate],
@@ -179,7 +179,7 @@ fn layer(weave: &mut Weave<'_>, pair: &Pair<'_>, node: &Node) -> Option<[Option<
         }
         if read.len() > 1 {
             let variant = weave.float_copy(other, &read)[0];
-            measured[gate] = Some(weave.measure(variant, reference));
+            *error = Some(weave.measure(variant, reference));
         }
     }
     let whole = weave.real(output);

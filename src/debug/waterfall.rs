@@ -52,7 +52,7 @@ pub const LOSS: &str = "loss at the outputs";
 pub const LOSS_ALONE: &str = "loss at the outputs, each source alone";
 /// [`Waterfall::measure`] of an operator: what the error would be less without a source.
 pub const SQUARED_ERROR: &str = "mean squared error";
-/// How many of them are switched off in the simulation.
+/// How many sources are switched off in the simulation.
 const SWITCHES: usize = 5;
 const WEIGHTS: usize = 0;
 const BIASES: usize = 1;
@@ -162,7 +162,7 @@ pub fn waterfall(
         parts(name, None, measure, [whole, all], changes)
     };
     let mut found = vec![
-        whole_model(LOSS, less.map(|x| -x)),
+        whole_model(LOSS, less.map(|change| 0.0 - change)),
         whole_model(LOSS_ALONE, alone),
     ];
     if !chosen.is_empty() {
