@@ -197,16 +197,8 @@ impl<'a> Questions<'a> {
         let together = self.units.len().min(TOGETHER).saturating_sub(1);
         Cost {
             models: 2 + 2 * (self.units.len() + self.kinds.len() + together),
-            samples: samples.min(self.most_samples()),
+            samples: samples.min(most_samples(self.task)),
         }
-    }
-
-    fn most_samples(&self) -> usize {
-        let bytes = |g: &crate::graph::Graph| -> usize {
-            let ids = g.inputs.iter().chain(&g.outputs);
-            ids.map(|&id| g.elements(id) * 4).sum()
-        };
-        (KEPT_BYTES / (bytes(self.task.float) + bytes(self.task.quantized)).max(1)).max(1)
     }
 
     /// Asks; `scores` is the output that holds the scores of classes, `progress` is told of each model.
@@ -317,14 +309,23 @@ fn is_input(inputs: &[TensorId], node: &crate::graph::Node) -> bool {
     node.op == Op::Quantize && node.inputs[0].is_some_and(|id| inputs.contains(&id))
 }
 
+/// How many samples are kept at most.
+pub(super) fn most_samples(task: Task<'_>) -> usize {
+    let bytes = |g: &crate::graph::Graph| -> usize {
+        let ids = g.inputs.iter().chain(&g.outputs);
+        ids.map(|&id| g.elements(id) * 4).sum()
+    };
+    (KEPT_BYTES / (bytes(task.float) + bytes(task.quantized)).max(1)).max(1)
+}
+
 /// So many samples of all, evenly spread.
-fn spread(all: usize, most: usize) -> Vec<usize> {
+pub(super) fn spread(all: usize, most: usize) -> Vec<usize> {
     let n = most.min(all);
     (0..n).map(|i| i * all / n).collect()
 }
 
 /// Reads some samples.
-fn read(data: &mut DataSet, chosen: &[usize]) -> Result<Vec<Values>, Error> {
+pub(super) fn read(data: &mut DataSet, chosen: &[usize]) -> Result<Vec<Values>, Error> {
     data.rewind().map_err(stream::Error::Data)?;
     let mut all: Vec<Values> = Vec::new();
     stream::each(data, 64, |batch| {
@@ -350,7 +351,7 @@ fn read(data: &mut DataSet, chosen: &[usize]) -> Result<Vec<Values>, Error> {
 }
 
 /// Scores results.
-struct Judge {
+pub(super) struct Judge {
     reference: Vec<Vec<f32>>,
     labels: Option<Vec<Vec<i64>>>,
     scores: usize,
@@ -360,7 +361,7 @@ struct Judge {
 }
 
 impl Judge {
-    fn new(
+    pub(super) fn new(
         reference: Vec<Vec<f32>>,
         labels: Option<Vec<Vec<i64>>>,
         scores: usize,
@@ -379,7 +380,7 @@ impl Judge {
         }
     }
 
-    fn score(&self, results: &[Vec<f32>]) -> Score {
+    pub(super) fn score(&self, results: &[Vec<f32>]) -> Score {
         let mut loss = 0.0;
         for ((reference, test), &signal) in self.reference.iter().zip(results).zip(&self.signals) {
             let n = (reference.len() / self.samples).max(1);

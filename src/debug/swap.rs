@@ -186,7 +186,7 @@ fn is_of_float(graph: &Graph, node: &Node) -> bool {
 }
 
 /// Without nodes that nobody needs.
-fn prune(mut graph: Graph) -> Graph {
+pub(super) fn prune(mut graph: Graph) -> Graph {
     let mut needed: HashSet<TensorId> = graph.outputs.iter().copied().collect();
     let mut keep = vec![false; graph.nodes.len()];
     for (keep, node) in keep.iter_mut().zip(&graph.nodes).rev() {
