@@ -299,6 +299,8 @@ fn devices_count_the_same_integers_and_nearly_the_same_errors() {
         for kind in ["local", "cumulative"] {
             let (x, y) = (&a[kind], &b[kind]);
             let size = x["mean_squared_error"].as_f64().unwrap().sqrt();
+            let ends = ["min", "max"].map(|end| a["extremes"][end][0].as_f64().unwrap().abs());
+            let largest = ends[0].max(ends[1]);
             for figure in [
                 "mean_squared_error",
                 "stddev",
@@ -306,8 +308,13 @@ fn devices_count_the_same_integers_and_nearly_the_same_errors() {
                 "mean_error",
             ] {
                 let (x, y) = (x[figure].as_f64().unwrap(), y[figure].as_f64().unwrap());
-                // A mean may be near 0, where only the size of the errors is a measure.
-                let room = 1e-5 * x.abs().max(if figure == "mean_error" { size } else { 0.0 });
+                // A mean may be near 0, where only the size of the errors is a measure; the largest is that of one element,
+                // which is off by the last bits of the reference itself.
+                let room = match figure {
+                    "mean_error" => 1e-5 * x.abs().max(size),
+                    "max_abs_error" => 1e-5 * x.abs() + largest * 4.0 * f64::from(f32::EPSILON),
+                    _ => 1e-5 * x.abs(),
+                };
                 assert!(
                     (x - y).abs() <= room + 1e-12,
                     "{kind} {figure} of {}: {x} {y}",
@@ -536,7 +543,7 @@ fn local_errors_are_those_of_tensorflows_debugger() {
                 "RESHAPE" | "STRIDED_SLICE" => assert!(*reset <= *mse && *mse < 1e-12),
                 // Their state goes on from sample to sample; that of the second LSTM of gdps depends on every rounding.
                 "UNIDIRECTIONAL_SEQUENCE_LSTM" | "FULLY_CONNECTED" => {
-                    let part = if i > 6 && variant.ends_with("gdps") && name.starts_with("UNI") {
+                    let part = if i >= 6 && variant.ends_with("gdps") && name.starts_with("UNI") {
                         0.3
                     } else {
                         0.1

@@ -48,7 +48,8 @@ pub struct Arguments {
     /// Let states of LSTMs go on from sample to sample, as TensorFlow's debugger does; on the CPU, one sample after another
     #[arg(long)]
     carry_state: bool,
-    /// Of which operators to learn what they do to the outputs: the K with the worst local errors, all, or off
+    /// Of which operators to learn what they do to the outputs: the K with the worst local errors, all, or off; off also
+    /// leaves out waterfalls, gates of LSTMs and run-time scales, so that one pass over the data is all
     #[arg(long, value_name = "off|top:K|all", default_value = "top:16")]
     at_output: AtOutputChoice,
     /// Samples for that
@@ -146,12 +147,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Event::Models { models, samples } => {
             bar.finish_and_clear();
             output::note(&format!(
-                "at the outputs: up to {models} models, each over {samples} samples and most of them from the middle on; \
-                 --at-output off leaves that out"
+                "at the outputs: up to {models} models over {samples} samples, most from the middle on; --at-output off \
+                 leaves them out"
             ));
             bar = progress::models("at the outputs", models);
         }
         Event::Model => bar.inc(1),
+        Event::More(_) => {}
     };
     let mut found = debug::debug(task, &matching, &mut data, wanted, event)?;
     bar.finish_and_clear();

@@ -131,13 +131,10 @@ impl<'a> Questions<'a> {
         for (step, floor) in program.steps.iter().zip(&floors.steps) {
             work[step.node] += floor.operations as f64 / floors.total.operations.max(1) as f64;
         }
-        for (&last, group) in &matching.together {
-            work[last] += group.iter().map(|&i| work[i]).sum::<f64>();
-        }
         // A node by its worst output; what rounds inputs is always asked about.
         let mut worst: BTreeMap<usize, f64> = BTreeMap::new();
         for row in &found.rows {
-            let node = &graph.nodes[row.last];
+            let node = &graph.nodes[row.node];
             let of_input = is_input(graph.inputs.as_slice(), node);
             if matches!(row.local, Local::Nothing) || (node.op == Op::Quantize && !of_input) {
                 continue;
@@ -147,7 +144,7 @@ impl<'a> Questions<'a> {
                 (Local::Measured(stats), _) => stats.sqnr_db.unwrap_or(f64::INFINITY),
                 _ => 0.0,
             };
-            let entry = worst.entry(row.last).or_insert(sqnr);
+            let entry = worst.entry(row.node).or_insert(sqnr);
             *entry = entry.min(sqnr);
         }
         let mut order: Vec<(usize, f64)> = worst.into_iter().collect();
@@ -161,7 +158,7 @@ impl<'a> Questions<'a> {
         for row in &found.rows {
             let node = &graph.nodes[row.node];
             if !matches!(row.local, Local::Nothing) && node.op != Op::Quantize {
-                kinds.entry(node.op.name()).or_default().push(row.last);
+                kinds.entry(node.op.name()).or_default().push(row.node);
             }
         }
         let kinds = kinds.into_iter().filter_map(|(name, mut nodes)| {
@@ -172,7 +169,7 @@ impl<'a> Questions<'a> {
         let units = nodes.into_iter().map(|i| Question {
             name: match graph.nodes[i].op {
                 Op::Quantize => "rounding of the input".into(),
-                _ => graph.nodes[matching.main(i)].describe(),
+                _ => graph.nodes[i].describe(),
             },
             nodes: vec![i],
         });
@@ -253,8 +250,6 @@ impl<'a> Questions<'a> {
                 false => None,
             };
             progress();
-            let mains = question.nodes.iter().map(|&i| self.matching.main(i));
-            let mains: Vec<usize> = mains.collect();
             Ok(AtOutput {
                 name: question.name.clone(),
                 float_names: question
@@ -262,8 +257,12 @@ impl<'a> Questions<'a> {
                     .iter()
                     .filter_map(|&i| self.name(i))
                     .collect(),
-                op_indices: mains.iter().map(|&i| graph.nodes[i].index).collect(),
-                nodes: mains,
+                op_indices: question
+                    .nodes
+                    .iter()
+                    .map(|&i| graph.nodes[i].index)
+                    .collect(),
+                nodes: question.nodes.clone(),
                 work: question.nodes.iter().map(|&i| self.work[i]).sum(),
                 alone_loss: only.loss,
                 left_float_gain: left.as_ref().map(|s| base.loss - s.loss),
@@ -277,12 +276,9 @@ impl<'a> Questions<'a> {
             self.kinds.iter().map(&mut ask).collect::<Result<_, _>>()?;
         let worst: Vec<&AtOutput> = ops.iter().filter(|o| o.left_float.is_some()).collect();
         for count in 2..=worst.len().min(TOGETHER) {
-            let mut mains: Vec<usize> = worst[..count].iter().map(|o| o.nodes[0]).collect();
-            mains.sort_unstable();
-            let is_last = |i: &usize| mains.contains(&self.matching.main(*i));
-            let units = self.units.iter().flat_map(|q| &q.nodes);
-            let nodes: Vec<usize> = units.copied().filter(is_last).collect();
-            if groups.iter().any(|g| g.nodes == mains) {
+            let mut nodes: Vec<usize> = worst[..count].iter().map(|o| o.nodes[0]).collect();
+            nodes.sort_unstable();
+            if groups.iter().any(|g| g.nodes == nodes) {
                 continue;
             }
             let name = format!("the {count} worst together");

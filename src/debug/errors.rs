@@ -22,9 +22,6 @@ pub struct Row {
     /// Position of its operator in the quantized graph.
     #[serde(skip)]
     pub node: usize,
-    /// Position of what computes the tensor: the operator, or a TRANSPOSE behind it that belongs to it.
-    #[serde(skip)]
-    pub last: usize,
     /// Index of its operator in the quantized file.
     pub op_index: usize,
     /// Name of the operator.
@@ -240,7 +237,7 @@ pub fn errors(
         Ok::<(), Error>(())
     })?;
     let rows = planned.iter().zip(&tallies);
-    let rows = rows.map(|(p, t)| row(task, matching, p, t, samples));
+    let rows = rows.map(|(p, t)| row(task, p, t, samples));
     let rows = rows.collect();
     Ok(Findings { rows, samples })
 }
@@ -271,16 +268,14 @@ fn real(graph: &Graph, id: TensorId, values: &Values) -> Vec<f32> {
     values.to_f32(|q| affine.map_or(q as f32, |a| a.scale * (q as f32 - a.zero_point as f32)))
 }
 
-fn row(task: Task<'_>, matching: &Matching, p: &Planned, t: &Tallies, samples: usize) -> Row {
+fn row(task: Task<'_>, p: &Planned, t: &Tallies, samples: usize) -> Row {
     use crate::kernel::distance::counts::{CODES, HIGHEST, LOWEST};
-    let main = matching.main(p.node);
-    let node = &task.quantized.nodes[main];
+    let node = &task.quantized.nodes[p.node];
     let tensor = &task.quantized.tensors[p.tensor];
     let scale = tensor.affine().map(|a| a.scale);
     let counts = &t.cumulative.counts;
     Row {
-        node: main,
-        last: p.node,
+        node: p.node,
         op_index: node.index,
         op_name: node.op.name().into(),
         tensor: p.tensor,
@@ -335,10 +330,14 @@ fn plan(task: Task<'_>, matching: &Matching) -> (Graph, Vec<Planned>) {
                 quantized.tensors[tensor].dtype,
                 DType::F32 | DType::I8 | DType::I16
             ) && float.tensors[reference].dtype == DType::F32
-                && quantized.tensors[tensor].shape == float.tensors[reference].shape
+                && quantized.elements(tensor) == float.elements(reference)
                 && quantized.elements(tensor) > 0
                 && node.op != Op::Dequantize;
-            if !comparable {
+            // A TRANSPOSE of the quantized model alone computes nothing.
+            let read = node.inputs.first().copied().flatten();
+            let turns =
+                read.is_some_and(|id| matching.turned.get(&id) != matching.turned.get(&tensor));
+            if !comparable || turns {
                 continue;
             }
             let upto = producers.get(&reference).map_or(0, |&i| i + 1);
@@ -349,17 +348,18 @@ fn plan(task: Task<'_>, matching: &Matching) -> (Graph, Vec<Planned>) {
                 weave.float_node(node);
             }
             done = done.max(upto);
-            let local = local(&mut weave, task, matching, &producers, position, place);
+            let local = local(&mut weave, task, matching, &producers, node, place);
+            let test = weave.straight(tensor, matching);
             let (local, by_time) = match local {
                 Reference::At(id) => {
-                    let by_time = by_time(&mut weave, node, tensor, id);
-                    (Planned1::Measured(weave.measure(tensor, id)), by_time)
+                    let by_time = by_time(&mut weave, node, test, id);
+                    (Planned1::Measured(weave.measure(test, id)), by_time)
                 }
                 Reference::Nothing => (Planned1::Nothing, None),
                 Reference::Unknown => (Planned1::Unknown, None),
             };
             let cumulative = weave.of_float(reference);
-            let cumulative = weave.measure(tensor, cumulative);
+            let cumulative = weave.measure(test, cumulative);
             planned.push(Planned {
                 node: position,
                 tensor,
@@ -399,15 +399,17 @@ fn local(
     task: Task<'_>,
     matching: &Matching,
     producers: &HashMap<TensorId, usize>,
-    position: usize,
+    node: &Node,
     place: usize,
 ) -> Reference {
     let quantized = task.quantized;
-    let node = &quantized.nodes[position];
     let tensor = node.outputs[place];
     if node.op == Op::Quantize {
         return match node.inputs[0] {
-            Some(id) => Reference::At(weave.real(id)),
+            Some(id) => {
+                let straight = weave.straight(id, matching);
+                Reference::At(weave.real(straight))
+            }
             None => Reference::Unknown,
         };
     }
@@ -416,7 +418,6 @@ fn local(
     };
     let inputs = || node.inputs.iter().flatten();
     if let Op::Move(motion) = &node.op
-        && matching.main(position) == position
         && !matches!(motion, Move::PadV2)
         && inputs()
             .filter(|&&id| quantized.is_activation(id))
@@ -434,7 +435,7 @@ fn local(
     }
     // What the quantized operator reads, by the tensor of the float model that it stands for.
     let mut known: HashMap<TensorId, TensorId> = HashMap::new();
-    for id in matching.reads(quantized, position) {
+    for &id in inputs() {
         if quantized.is_activation(id)
             && !quantized.tensors[id].variable
             && let Some(f) = matching.float[id]
@@ -442,7 +443,10 @@ fn local(
             // As TensorFlow's debugger does: what is fed is fed as it came, so its rounding counts to who reads it.
             let real = match task.float.inputs.contains(&f) {
                 true => weave.of_float(f),
-                false => weave.real(id),
+                false => {
+                    let straight = weave.straight(id, matching);
+                    weave.real(straight)
+                }
             };
             known.insert(f, real);
         }
@@ -527,30 +531,9 @@ fn by_time(
     if channels(&turned) == 1 {
         return None;
     }
-    let order = Values::I32(order.iter().map(|&d| d as i32).collect());
-    let mut permutation = weave.graph.tensors[tensor].clone();
-    permutation.name = "(time last)".into();
-    permutation.shape = vec![3];
-    permutation.dtype = DType::I32;
-    permutation.quantization = None;
-    permutation.constant = Some(order);
-    let permutation = weave.push(permutation);
-    let mut turn = |id: TensorId| {
-        let to = crate::graph::Tensor {
-            shape: turned.clone(),
-            ..weave.graph.tensors[id].clone()
-        };
-        let to = weave.push(to);
-        let index = weave.graph.nodes.len();
-        weave.node(Node {
-            index,
-            op: Op::Move(Move::Transpose),
-            inputs: vec![Some(id), Some(permutation)],
-            outputs: vec![to],
-            intermediates: Vec::new(),
-        });
-        to
-    };
-    let (test, reference) = (turn(tensor), turn(reference));
+    let (test, reference) = (
+        weave.transposed(tensor, &order),
+        weave.transposed(reference, &order),
+    );
     Some(weave.measure(test, reference))
 }

@@ -7,6 +7,7 @@
 
 use super::Error;
 use crate::graph::{Activation, Graph, Move, Node, Op, TensorId, Unary};
+use crate::num::Values;
 use std::collections::{HashMap, HashSet};
 
 /// For each tensor of the quantized model the tensor of the float model.
@@ -16,25 +17,9 @@ pub struct Matching {
     pub float: Vec<Option<TensorId>>,
     /// Nodes of the quantized model, by position, of which no counterpart was found.
     pub unknown: Vec<usize>,
-    /// Nodes that one counterpart stands for together, by the last of them: TRANSPOSE, convolution, TRANSPOSE, as a mixed model
-    /// of zeropoint's has them; all but the last, in order.
-    pub together: HashMap<usize, Vec<usize>>,
-}
-
-impl Matching {
-    /// The node that does the work: the convolution of a group, else the node itself.
-    pub(super) fn main(&self, node: usize) -> usize {
-        self.together.get(&node).map_or(node, |group| group[1])
-    }
-
-    /// What a node reads together with those that belong to it.
-    pub(super) fn reads(&self, graph: &Graph, node: usize) -> Vec<TensorId> {
-        let group = self.together.get(&node).into_iter().flatten();
-        let nodes = group.chain([&node]).map(|&i| &graph.nodes[i]);
-        nodes
-            .flat_map(|n| n.inputs.iter().flatten().copied())
-            .collect()
-    }
+    /// Tensors of the quantized model whose dimensions stand in another order, with the TRANSPOSE that gives them the float
+    /// model's: a mixed model of zeropoint's has convolutions between TRANSPOSEs.
+    pub turned: HashMap<TensorId, Vec<usize>>,
 }
 
 /// Matches two models.
@@ -59,7 +44,7 @@ pub fn matching(float: &Graph, quantized: &Graph) -> Result<Matching, Error> {
     }
     let mut work = Work::new(float, quantized);
     for (position, node) in quantized.nodes.iter().enumerate() {
-        if !node.op.is_opaque() && !work.turned(position, node) && !work.node(node) {
+        if !node.op.is_opaque() && !work.node(node) {
             work.unknown.push(position);
         }
     }
@@ -70,7 +55,7 @@ pub fn matching(float: &Graph, quantized: &Graph) -> Result<Matching, Error> {
     Ok(Matching {
         float: work.of,
         unknown: work.unknown,
-        together: work.together,
+        turned: work.turned,
     })
 }
 
@@ -84,9 +69,7 @@ struct Work<'a> {
     names: HashMap<&'a str, Option<TensorId>>,
     taken: HashSet<TensorId>,
     unknown: Vec<usize>,
-    /// Nodes so far of a convolution between two TRANSPOSEs, by what the last of them writes.
     turned: HashMap<TensorId, Vec<usize>>,
-    together: HashMap<usize, Vec<usize>>,
 }
 
 impl<'a> Work<'a> {
@@ -120,46 +103,38 @@ impl<'a> Work<'a> {
             taken: HashSet::new(),
             unknown: Vec::new(),
             turned: HashMap::new(),
-            together: HashMap::new(),
         }
     }
 
-    /// A convolution between two TRANSPOSEs stands for one without. Nodes but the last count as unknown until that is found.
-    fn turned(&mut self, position: usize, node: &Node) -> bool {
-        let is_transpose = |n: &Node| n.op == Op::Move(Move::Transpose);
-        let is_conv = |n: &Node| matches!(n.op, Op::Conv2d(_) | Op::DepthwiseConv2d(_));
-        let Some(from) = node.inputs.first().copied().flatten() else {
+    /// A TRANSPOSE that the float model does not have gives a tensor another order of dimensions.
+    fn turn(&mut self, node: &Node) -> bool {
+        let (Some(&Some(from)), Some(&Some(order))) = (node.inputs.first(), node.inputs.get(1))
+        else {
             return false;
         };
-        let mut so_far = self.turned.remove(&from).unwrap_or_default();
-        match so_far.len() {
-            0 if is_transpose(node) && self.of[from].is_some() => {}
-            1 if is_conv(node) => {}
-            2 if is_transpose(node) => {
-                let [first, conv] = [
-                    &self.quantized.nodes[so_far[0]],
-                    &self.quantized.nodes[so_far[1]],
-                ];
-                let read = [first.inputs[0].and_then(|id| self.of[id])];
-                // As if the convolution wrote what the last TRANSPOSE writes.
-                let as_one = Node {
-                    outputs: node.outputs.clone(),
-                    ..conv.clone()
-                };
-                let Some(found) = self.by_structure(&as_one, &read) else {
-                    return false;
-                };
-                self.of[node.outputs[0]] = Some(found[0]);
-                self.taken.insert(found[0]);
-                self.unknown.retain(|i| !so_far.contains(i));
-                self.together.insert(position, so_far);
-                return true;
-            }
-            _ => return false,
+        let (Some(f), Some(Values::I32(order))) =
+            (self.of[from], &self.quantized.tensors[order].constant)
+        else {
+            return false;
+        };
+        let before = match self.turned.get(&from) {
+            Some(before) => before.clone(),
+            None => (0..order.len()).collect(),
+        };
+        let inverse = |axis: usize| order.iter().position(|&o| o == axis as i32);
+        let Some(back) = before
+            .iter()
+            .map(|&axis| inverse(axis))
+            .collect::<Option<Vec<_>>>()
+        else {
+            return false;
+        };
+        let to = node.outputs[0];
+        self.of[to] = Some(f);
+        if !back.iter().copied().eq(0..back.len()) {
+            self.turned.insert(to, back);
         }
-        so_far.push(position);
-        self.turned.insert(node.outputs[0], so_far);
-        false
+        true
     }
 
     /// Finds what a node of the quantized model stands for.
@@ -173,15 +148,29 @@ impl<'a> Work<'a> {
             let from = read.first().copied().flatten();
             let (from, to) = (from, node.outputs[0]);
             self.of[to] = from;
+            let turn = node.inputs[0].and_then(|id| self.turned.get(&id).cloned());
+            self.turned.extend(turn.map(|turn| (to, turn)));
             return from.is_some();
         }
         if matches!(node.op, Op::Binary(..)) {
             // Converters swap the operands of sums.
             read.sort_unstable();
         }
-        let found = self
-            .by_structure(node, &read)
-            .or_else(|| self.by_name(node));
+        let turn = node
+            .inputs
+            .iter()
+            .flatten()
+            .find_map(|id| self.turned.get(id))
+            .cloned();
+        let found = match (self.by_structure(node, &read, turn.as_deref()), &turn) {
+            (None, _) if node.op == Op::Move(Move::Transpose) && self.turn(node) => return true,
+            (None, None) => self.by_name(node),
+            (found, _) => found,
+        };
+        if let (Some(turn), Some(_)) = (turn, &found) {
+            let outputs = node.outputs.iter().map(|&id| (id, turn.clone()));
+            self.turned.extend(outputs);
+        }
         for (&q, f) in node.outputs.iter().zip(found.iter().flatten()) {
             self.of[q] = Some(*f);
             self.taken.insert(*f);
@@ -189,8 +178,21 @@ impl<'a> Work<'a> {
         found.is_some()
     }
 
-    fn by_structure(&self, node: &Node, read: &[Option<TensorId>]) -> Option<Vec<TensorId>> {
+    fn by_structure(
+        &self,
+        node: &Node,
+        read: &[Option<TensorId>],
+        turn: Option<&[usize]>,
+    ) -> Option<Vec<TensorId>> {
         let first = read.iter().flatten().next()?;
+        // Whatever does not mix the dimensions that have changed places.
+        let may_turn = matches!(
+            node.op,
+            Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::Unary(_)
+        );
+        if turn.is_some() && !may_turn {
+            return None;
+        }
         let mut found: Vec<Vec<TensorId>> = Vec::new();
         for &i in self.readers.get(first)? {
             let other = &self.float.nodes[i];
@@ -205,7 +207,7 @@ impl<'a> Work<'a> {
                     .outputs
                     .iter()
                     .zip(&other.outputs)
-                    .all(|(&q, &f)| self.same_shape(q, f));
+                    .all(|(&q, &f)| self.same_shape(q, f, turn));
             if !same || other.outputs.iter().any(|id| self.taken.contains(id)) {
                 continue;
             }
@@ -253,13 +255,20 @@ impl<'a> Work<'a> {
                 .get(self.quantized.tensors[q].name.as_str())
                 .copied()
                 .flatten()?;
-            (self.same_shape(q, f) && !self.taken.contains(&f)).then_some(f)
+            (self.same_shape(q, f, None) && !self.taken.contains(&f)).then_some(f)
         };
         node.outputs.iter().map(find).collect()
     }
 
-    fn same_shape(&self, q: TensorId, f: TensorId) -> bool {
-        self.quantized.tensors[q].shape == self.float.tensors[f].shape
+    fn same_shape(&self, q: TensorId, f: TensorId, turn: Option<&[usize]>) -> bool {
+        let (q, f) = (
+            &self.quantized.tensors[q].shape,
+            &self.float.tensors[f].shape,
+        );
+        match turn {
+            None => q == f,
+            Some(turn) => turn.iter().map(|&axis| q.get(axis)).eq(f.iter().map(Some)),
+        }
     }
 }
 

@@ -1,16 +1,22 @@
 //! All questions, one after another, and the report that is made of the answers.
 
-use super::at_output::{Asked, Questions};
+use super::at_output::{Asked, AtOutputs, Questions};
 use super::errors::{Row, errors};
+use super::gates::gates;
 use super::health::health;
+use super::hybrid::hybrid_scales;
 use super::report::{OpAtOutput, OpReport, OutputReport, Report, SCHEMA_VERSION};
 use super::samples::Samples;
 use super::verdict::verdict;
+use super::waterfall::{waterfall, waterfall_cost};
 use super::{Error, Matching, Task};
 use crate::data::DataSet;
 use crate::evaluate::Distance;
 use crate::graph::{Graph, Node, Op};
 use crate::num::DType;
+
+/// Operators with a waterfall of their own.
+const WATERFALLS: usize = 5;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +43,8 @@ pub enum Event {
     },
     /// Another model was run.
     Model,
+    /// So many samples went through another pass, about LSTMs or scales that are made as the model runs.
+    More(usize),
 }
 
 /// Answers everything that is asked about two models.
@@ -91,6 +99,29 @@ pub fn debug(
         }
         None => None,
     };
+    // What takes passes of its own comes with what does.
+    let (gates, hybrid) = match at_output {
+        Some(_) => (
+            gates(task, matching, data, |n| event(Event::More(n)))?,
+            hybrid_scales(task, data, |n| event(Event::More(n)))?,
+        ),
+        None => (Vec::new(), Vec::new()),
+    };
+    let waterfalls = match &at_output {
+        Some(answers) => {
+            let chosen = chosen(answers, matching, quantized);
+            let samples = answers.samples;
+            let cost = waterfall_cost(task, samples, chosen.len());
+            event(Event::Models {
+                models: cost.models,
+                samples: cost.samples,
+            });
+            waterfall(task, matching, data, samples, &chosen, || {
+                event(Event::Model)
+            })?
+        }
+        None => Vec::new(),
+    };
     let outputs = results
         .iter()
         .zip(&distances)
@@ -110,7 +141,11 @@ pub fn debug(
                 alone_loss: o.alone_loss,
                 left_float_gain: o.left_float_gain,
             });
-            op(quantized, row, answer)
+            let mut op = op(quantized, row, answer);
+            if let Some(of) = gates.iter().find(|g| g.tensor == op.tensor) {
+                op.by_gate.clone_from(&of.by_gate);
+            }
+            op
         })
         .collect();
     let mut report = Report {
@@ -124,8 +159,8 @@ pub fn debug(
         outputs: outputs.collect(),
         decisions,
         at_output,
-        waterfalls: Vec::new(),
-        hybrid: Vec::new(),
+        waterfalls,
+        hybrid,
         unmatched: matching
             .unknown
             .iter()
@@ -135,6 +170,17 @@ pub fn debug(
     };
     report.verdict = verdict(&report, quantized);
     Ok(report)
+}
+
+/// Operators with a waterfall of their own: those that harm the outputs most.
+fn chosen(answers: &AtOutputs, matching: &Matching, graph: &Graph) -> Vec<usize> {
+    let straight = |&i: &usize| {
+        let node = &graph.nodes[i];
+        let mut ids = node.inputs.iter().flatten().chain(&node.outputs);
+        node.op != Op::Quantize && !ids.any(|id| matching.turned.contains_key(id))
+    };
+    let nodes = answers.ops.iter().map(|o| o.nodes[0]);
+    nodes.filter(straight).take(WATERFALLS).collect()
 }
 
 fn op(graph: &Graph, row: Row, at_output: Option<OpAtOutput>) -> OpReport {

@@ -1,7 +1,7 @@
 //! The float model with some operators of the quantized one in it, and the quantized one with some of its operators in float.
 
 use super::errors::copy;
-use super::weave::{Weave, producers};
+use super::weave::{Weave, producers, undone};
 use super::{Matching, Task};
 use crate::graph::{Graph, Node, Op, TensorId};
 use crate::num::DType;
@@ -51,10 +51,7 @@ pub(super) fn alone(task: Task<'_>, matching: &Matching, nodes: &HashSet<usize>)
         }
         for &i in by {
             if done.insert(i) {
-                let group = matching.together.get(&i).into_iter().flatten();
-                for &i in group.chain([&i]) {
-                    quantized(&mut weave, task, matching, &task.quantized.nodes[i]);
-                }
+                quantized(&mut weave, task, matching, &task.quantized.nodes[i]);
             }
         }
     }
@@ -78,9 +75,13 @@ fn quantized(weave: &mut Weave<'_>, task: Task<'_>, matching: &Matching, node: &
         inputs.push(match of {
             Some((id, f)) => {
                 let real = weave.of_float(f);
-                Some(match graph.tensors[id].dtype {
+                let straight = match graph.tensors[id].dtype {
                     DType::F32 => real,
                     _ => weave.rounded(real, id),
+                };
+                Some(match matching.turned.get(&id) {
+                    Some(turn) => weave.transposed(straight, &undone(turn)),
+                    None => straight,
                 })
             }
             None => input,
@@ -95,9 +96,13 @@ fn quantized(weave: &mut Weave<'_>, task: Task<'_>, matching: &Matching, node: &
             continue;
         };
         let to = weave.of_float(f);
-        match graph.tensors[id].dtype {
-            DType::F32 => rename(weave.graph.nodes.last_mut(), id, to),
-            _ => weave.convert(Op::Dequantize, id, to),
+        match (graph.tensors[id].dtype, matching.turned.get(&id)) {
+            (DType::F32, None) => rename(weave.graph.nodes.last_mut(), id, to),
+            (DType::F32, Some(turn)) => weave.transpose_into(id, turn, to),
+            _ => {
+                let straight = weave.straight(id, matching);
+                weave.convert(Op::Dequantize, straight, to);
+            }
         }
     }
 }
@@ -137,7 +142,7 @@ pub(super) fn left_float(task: Task<'_>, matching: &Matching, nodes: &HashSet<us
             continue;
         }
         let mut known: HashMap<TensorId, TensorId> = HashMap::new();
-        for id in matching.reads(graph, i) {
+        for &id in node.inputs.iter().flatten() {
             let Some(f) = matching.float[id].filter(|_| graph.is_activation(id)) else {
                 continue;
             };
@@ -148,8 +153,10 @@ pub(super) fn left_float(task: Task<'_>, matching: &Matching, nodes: &HashSet<us
             let real = match (unrounded.get(&id), source) {
                 (Some(&there), _) => there,
                 (None, Some(from)) if unrounded.contains_key(&from) => unrounded[&from],
-                (None, Some(from)) => weave.real(from),
-                (None, None) => weave.real(id),
+                (None, from) => {
+                    let straight = weave.straight(from.unwrap_or(id), matching);
+                    weave.real(straight)
+                }
             };
             known.insert(f, real);
         }
@@ -167,11 +174,19 @@ pub(super) fn left_float(task: Task<'_>, matching: &Matching, nodes: &HashSet<us
             continue;
         };
         for (&id, there) in node.outputs.iter().zip(there) {
-            match graph.tensors[id].dtype {
-                DType::F32 => weave.alias(there, id),
-                _ => {
+            let turn = matching.turned.get(&id).map(|turn| undone(turn));
+            match (graph.tensors[id].dtype, turn) {
+                (DType::F32, None) => weave.alias(there, id),
+                (DType::F32, Some(back)) => weave.transpose_into(there, &back, id),
+                (_, turn) => {
                     unrounded.insert(id, there);
-                    weave.convert(Op::Quantize, there, id);
+                    match turn {
+                        None => weave.convert(Op::Quantize, there, id),
+                        Some(back) => {
+                            let rounded = weave.rounded(there, id);
+                            weave.transpose_into(rounded, &back, id);
+                        }
+                    }
                 }
             }
         }

@@ -3,7 +3,8 @@
 //! What the debugger asks is asked of such graphs, and any device can run them: the float operator fed with what the quantized
 //! one is fed with; the float model with one operator of the quantized one in it; the quantized one with one left float.
 
-use crate::graph::{Graph, Node, Op, Quantization, Tensor, TensorId};
+use super::Matching;
+use crate::graph::{Graph, Move, Node, Op, Quantization, Tensor, TensorId};
 use crate::kernel::distance::{channels, counts_of, sums};
 use crate::num::{DType, Values};
 use std::collections::HashMap;
@@ -15,6 +16,8 @@ pub(super) struct Weave<'a> {
     pub graph: Graph,
     /// Real values of integer tensors, by tensor.
     real: HashMap<TensorId, TensorId>,
+    /// Tensors in the float model's order of dimensions, by tensor.
+    straight: HashMap<TensorId, TensorId>,
 }
 
 /// Where the figures of a comparison come out.
@@ -40,6 +43,7 @@ impl<'a> Weave<'a> {
                 outputs: Vec::new(),
             },
             real: HashMap::new(),
+            straight: HashMap::new(),
         }
     }
 
@@ -152,6 +156,7 @@ impl<'a> Weave<'a> {
     /// A float tensor with the type and the parameters of another one.
     pub fn rounded(&mut self, id: TensorId, like: TensorId) -> TensorId {
         let to = Tensor {
+            shape: self.graph.tensors[id].shape.clone(),
             constant: None,
             variable: false,
             ..self.graph.tensors[like].clone()
@@ -175,6 +180,48 @@ impl<'a> Weave<'a> {
         });
         self.convert(Op::Quantize, id, to);
         to
+    }
+
+    /// A tensor with its dimensions in another order: the i-th is the `order[i]`-th of what it was.
+    pub fn transposed(&mut self, id: TensorId, order: &[usize]) -> TensorId {
+        let from = &self.graph.tensors[id];
+        let to = Tensor {
+            shape: order.iter().map(|&axis| from.shape[axis]).collect(),
+            constant: None,
+            variable: false,
+            ..from.clone()
+        };
+        let to = self.push(to);
+        self.transpose_into(id, order, to);
+        to
+    }
+
+    /// The same into a tensor that is there.
+    pub fn transpose_into(&mut self, id: TensorId, order: &[usize], to: TensorId) {
+        let permutation = self.add("(order)", vec![order.len()], DType::I32);
+        let values = order.iter().map(|&axis| axis as i32).collect();
+        self.graph.tensors[permutation].constant = Some(Values::I32(values));
+        let index = self.graph.nodes.len();
+        self.node(Node {
+            index,
+            op: Op::Move(Move::Transpose),
+            inputs: vec![Some(id), Some(permutation)],
+            outputs: vec![to],
+            intermediates: Vec::new(),
+        });
+    }
+
+    /// A tensor of the quantized model with its dimensions in the order of the float model.
+    pub fn straight(&mut self, id: TensorId, matching: &Matching) -> TensorId {
+        let Some(turn) = matching.turned.get(&id) else {
+            return id;
+        };
+        if let Some(&known) = self.straight.get(&id) {
+            return known;
+        }
+        let straight = self.transposed(id, turn);
+        self.straight.insert(id, straight);
+        straight
     }
 
     pub fn convert(&mut self, op: Op, from: TensorId, to: TensorId) {
@@ -216,6 +263,12 @@ impl<'a> Weave<'a> {
         self.graph.outputs.extend(outputs);
         Measured { sums, counts }
     }
+}
+
+/// The order that undoes another one.
+pub(super) fn undone(order: &[usize]) -> Vec<usize> {
+    let place = |axis: usize| order.iter().position(|&o| o == axis).unwrap_or(axis);
+    (0..order.len()).map(place).collect()
 }
 
 /// The positions of the nodes that compute each tensor.
