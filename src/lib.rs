@@ -32,7 +32,7 @@
 //! Data flows one way: [`model`] (the file) → [`graph`] (what it means) → [`kernel`] (parameters, prepared once) →
 //! [`cpu`] or [`gpu`] (a [`kernel::Device`]) → [`calibrate`] (what was seen) → [`ranges`] (what is kept of it) → [`quantize`] (plan, then model) →
 //! [`evaluate`] (scores, distances) → [`report`] (text). [`simplify`] takes out of a model what is known before it runs,
-//! [`check`] holds a file against the 8-bit specification. [`data`] reads samples, [`stream`] pumps them to a device, and
+//! [`check`] holds a file against the 8-bit specification, [`debug`] says which operator of a quantized model hurts. [`data`] reads samples, [`stream`] pumps them to a device, and
 //! [`num`] is arithmetic that knows none of the others. ARCHITECTURE.md tells the whole story.
 
 pub mod calibrate;

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
 use zeropoint::cpu::Cpu;
-use zeropoint::debug::{self, Asked, Event, Task, Wanted};
+use zeropoint::debug::{self, Asked, Event, Task, Wanted, Watched};
 use zeropoint::graph::Graph;
 use zeropoint::kernel::Device;
-use zeropoint::{model, quantize, report};
+use zeropoint::{evaluate, model, quantize, report};
 
 /// Arguments of `zeropoint debug`.
 #[derive(Args)]
@@ -58,6 +58,9 @@ pub struct Arguments {
     /// Which output holds the class scores
     #[arg(long, value_name = "N", default_value_t = 0)]
     scores: usize,
+    /// Metrics of output --scores, for both models; `zeropoint compare --help` lists them
+    #[arg(long = "metric", value_name = "NAME,…", value_delimiter = ',', value_parser = evaluate::known)]
+    metrics: Vec<&'static evaluate::Known>,
     /// Write files into this folder: all kinds, or those that are named
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -140,6 +143,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         samples: arguments.at_output_samples as usize,
         scores: arguments.scores,
     };
+    let unlabelled = data.labels().is_none();
+    if let Some(known) = arguments.metrics.iter().find(|k| k.labels && unlabelled) {
+        return Err(Failure::Input(format!(
+            "{}: no array 'labels'; --metric {} needs one class number a sample",
+            arguments.data.data.display(),
+            known.name
+        )));
+    }
+    let metrics = arguments.metrics.iter().map(|known| Watched {
+        float: known.start(),
+        quantized: known.start(),
+    });
+    let metrics = metrics.collect();
     let start = Instant::now();
     let mut bar = progress::bar("debug", data.len());
     let event = |event: Event| match event {
@@ -155,7 +171,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Event::Model => bar.inc(1),
         Event::More(_) => {}
     };
-    let mut found = debug::debug(task, &matching, &mut data, wanted, event)?;
+    let mut found = debug::debug(task, &matching, &mut data, wanted, metrics, event)?;
     bar.finish_and_clear();
     if let Some(name) = arguments.numerics.other() {
         let bar = progress::bar("numerics", data.len());

@@ -34,10 +34,10 @@ pub use hybrid::hybrid_scales;
 pub use matching::{Matching, matching};
 pub use numerics::numerics;
 pub use report::{
-    Decisions, Flip, Health, HybridScales, Level, NumericsReport, OpAtOutput, OpReport,
-    OutputReport, Part, Report, SCHEMA_VERSION, Waterfall,
+    Decisions, Flip, Health, HybridScales, Level, MetricReport, NumericsReport, OpAtOutput,
+    OpReport, OutputReport, Part, Report, SCHEMA_VERSION, Waterfall,
 };
-pub use run::{Event, Wanted, debug};
+pub use run::{Event, Wanted, Watched, debug};
 pub use tally::{Channel, ErrorStats, Extremes};
 pub use waterfall::{LOSS, LOSS_ALONE, SOURCES, SQUARED_ERROR, waterfall, waterfall_cost};
 

@@ -27,6 +27,8 @@ pub struct Report {
     pub ops: Vec<OpReport>,
     /// The model's outputs.
     pub outputs: Vec<OutputReport>,
+    /// Metrics that were asked for.
+    pub metrics: Vec<MetricReport>,
     /// Decisions of classifiers; none if no output has several scores.
     pub decisions: Option<Decisions>,
     /// What each operator does to the outputs; none if that was not asked.
@@ -131,6 +133,17 @@ pub struct OutputReport {
     /// Figures over all samples.
     #[serde(flatten)]
     pub figures: crate::evaluate::Figures,
+}
+
+/// A metric of both models.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MetricReport {
+    /// Its name.
+    pub name: String,
+    /// Of the float model, against itself; none if it has no value.
+    pub float: Option<f64>,
+    /// Of the quantized model.
+    pub quantized: Option<f64>,
 }
 
 /// What a classifier decides.

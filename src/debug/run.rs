@@ -5,13 +5,13 @@ use super::errors::{Row, errors};
 use super::gates::gates;
 use super::health::health;
 use super::hybrid::hybrid_scales;
-use super::report::{OpAtOutput, OpReport, OutputReport, Report, SCHEMA_VERSION};
+use super::report::{MetricReport, OpAtOutput, OpReport, OutputReport, Report, SCHEMA_VERSION};
 use super::samples::Samples;
 use super::verdict::verdict;
 use super::waterfall::{waterfall, waterfall_cost};
 use super::{Error, Matching, Task};
 use crate::data::DataSet;
-use crate::evaluate::Distance;
+use crate::evaluate::{Distance, Metric};
 use crate::graph::{Graph, Node, Op};
 use crate::num::DType;
 
@@ -27,6 +27,14 @@ pub struct Wanted {
     pub samples: usize,
     /// The output with the scores of classes.
     pub scores: usize,
+}
+
+/// A metric of both models: one of [`evaluate::METRICS`](crate::evaluate::METRICS), or your own.
+pub struct Watched {
+    /// Scores the float model against itself.
+    pub float: Box<dyn Metric>,
+    /// Scores the quantized model against the float one.
+    pub quantized: Box<dyn Metric>,
 }
 
 /// Something that happens on the way.
@@ -56,6 +64,7 @@ pub fn debug(
     matching: &Matching,
     data: &mut DataSet,
     wanted: Wanted,
+    mut metrics: Vec<Watched>,
     mut event: impl FnMut(Event) + Send,
 ) -> Result<Report, Error> {
     let quantized = task.quantized;
@@ -83,6 +92,16 @@ pub fn debug(
             }
         }
         samples.see(&seen);
+        let of_sample = labels.as_ref().map_or(&[][..], |l| l.accepted(seen.sample));
+        if let (Some(float), Some(test)) = (
+            seen.float.get(wanted.scores),
+            seen.quantized.get(wanted.scores),
+        ) {
+            for watched in &mut metrics {
+                watched.float.add(of_sample, float, float)?;
+                watched.quantized.add(of_sample, float, test)?;
+            }
+        }
         Ok(())
     };
     let found = errors(task, matching, data, see, |n| event(Event::Samples(n)))?;
@@ -157,6 +176,14 @@ pub fn debug(
         verdict: Vec::new(),
         ops,
         outputs: outputs.collect(),
+        metrics: metrics
+            .iter()
+            .map(|w| MetricReport {
+                name: w.quantized.name().to_owned(),
+                float: w.float.value(),
+                quantized: w.quantized.value(),
+            })
+            .collect(),
         decisions,
         at_output,
         waterfalls,

@@ -23,6 +23,14 @@ pub fn debug(r: &Report, colour: bool) -> String {
         };
         text.push('\n');
     }
+    for m in &r.metrics {
+        text += &format!(
+            "{}: {} (float {})\n",
+            clean(&m.name),
+            number(m.quantized, 4),
+            number(m.float, 4)
+        );
+    }
     let by_output = r.at_output.is_some();
     let mut ops: Vec<&OpReport> = r.ops.iter().collect();
     ops.sort_by(|a, b| harm(b, by_output).total_cmp(&harm(a, by_output)));
