@@ -34,7 +34,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     (
         "report",
         &[
-            "check", "evaluate", "graph", "kernel", "model", "num", "quantize", "tune",
+            "check", "debug", "evaluate", "graph", "kernel", "model", "num", "quantize", "tune",
         ],
     ),
 ];

@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod check;
+mod debug_page;
 mod detail;
 mod elements;
 mod evaluate;
@@ -19,6 +20,7 @@ pub use calibrate::{
     CalibrateReport, CalibrateRun, ProfileReport, SeenChannel, SeenTensor, calibrate,
 };
 pub use check::check;
+pub use debug_page::{debug_page, model_explorer, model_explorer_files};
 pub use detail::{DetailReport, MethodRange, TensorDetail, detail};
 pub use elements::Element;
 pub use evaluate::{Evaluation, evaluate};

@@ -26,8 +26,8 @@ const FILL: RGBColor = RGBColor(173, 199, 232);
 const EXPECTED: RGBColor = RGBColor(31, 119, 180);
 const IN_ORDER: RGBColor = RGBColor(255, 127, 14);
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// `#rrggbb` of the method at a place of the list.
 pub(super) fn colour(place: usize) -> String {
@@ -37,7 +37,7 @@ pub(super) fn colour(place: usize) -> String {
 
 /// Counts on a logarithmic axis, and two lines for the ends of each method's range.
 pub(super) fn histogram(h: &Histogram, methods: &[MethodRange]) -> String {
-    svg(|area| {
+    svg(SIZE, |area| {
         let columns = columns(h, COLUMNS);
         let ends = (columns.first(), columns.last());
         let (Some(first), Some(last)) = ends else {
@@ -79,7 +79,7 @@ pub(super) fn histogram(h: &Histogram, methods: &[MethodRange]) -> String {
 
 /// Both ends of a range over the number of samples: on average, and in the order of the data.
 pub(super) fn growth(growth: &Growth) -> String {
-    svg(|area| {
+    svg(SIZE, |area| {
         let Some(whole) = growth.points.last() else {
             return Ok(());
         };
@@ -115,7 +115,7 @@ pub(super) fn growth(growth: &Growth) -> String {
 }
 
 /// The power of ten that brings a magnitude to 1 … 10: axes are not made for the smallest and largest floats.
-fn unit(magnitude: f64) -> f64 {
+pub(super) fn unit(magnitude: f64) -> f64 {
     if magnitude > 0.0 {
         10f64.powi(magnitude.log10().floor() as i32)
     } else {
@@ -124,10 +124,10 @@ fn unit(magnitude: f64) -> f64 {
 }
 
 /// A picture; what went wrong where it could not be drawn.
-fn svg(draw: impl Fn(&Area<'_>) -> Drawn) -> String {
+pub(super) fn svg(size: (u32, u32), draw: impl Fn(&Area<'_>) -> Drawn) -> String {
     let mut text = String::new();
     let drawn = {
-        let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
+        let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
         draw(&area).and_then(|()| Ok(area.present()?))
     };
     match drawn {
