@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use zeropoint::graph::SUPPORT;
 
 /// Each room of the library with the rooms it may import.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("num", &[]),
     ("model", &[]),
     ("data", &["num"]),
@@ -29,6 +29,10 @@ const ROOMS: [(&str, &[&str]); 16] = [
         &[
             "data", "graph", "kernel", "model", "num", "quantize", "ranges", "stream",
         ],
+    ),
+    (
+        "debug",
+        &["data", "evaluate", "graph", "kernel", "num", "stream"],
     ),
     // Result structs, and of the graph only the rows of the support table.
     (

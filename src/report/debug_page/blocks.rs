@@ -1,6 +1,6 @@
 //! Parts of the page that are about the whole model: groups of operators, sources of the error, decisions.
 
-use super::table::{Cell, heading, share};
+use super::table::{Cell, heading, percent, share};
 use crate::debug::{AtOutput, AtOutputs, Decisions, Report, Score, Waterfall};
 use crate::report::detail::number;
 use crate::report::page::escaped;
@@ -112,7 +112,7 @@ pub(super) fn at_output(at: &AtOutputs) -> String {
 /// Two bars, one below the other.
 fn pair(alone: f64, gain: Option<f64>, most: f64) -> String {
     let bar = |class: &str, value: f64| {
-        let width = (100.0 * value / most.max(f64::MIN_POSITIVE)).clamp(0.0, 100.0);
+        let width = percent(value, most);
         format!("<i class=\"{class}\" style=\"width:{width:.1}%\"></i>")
     };
     let gain = gain
@@ -150,10 +150,10 @@ fn waterfall(w: &Waterfall) -> String {
         .chain([w.whole])
         .filter(|x| x.is_finite());
     let (low, high) = ends.fold((0.0, 0.0f64), |(a, b): (f64, f64), x| (a.min(x), b.max(x)));
-    let at = |x: f64| (100.0 * (x - low) / (high - low).max(f64::MIN_POSITIVE)).clamp(0.0, 100.0);
+    let at = |x: f64| percent(x - low, high - low);
     let row = |name: &str, from: f64, to: f64, class: &str, value: f64| {
         let (left, right) = (at(from.min(to)), at(from.max(to)));
-        let part = match w.whole != 0.0 {
+        let part = match w.whole != 0.0 && (value / w.whole).is_finite() {
             true => format!("{:.0} %", 100.0 * value / w.whole),
             false => String::new(),
         };

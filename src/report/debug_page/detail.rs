@@ -2,7 +2,7 @@
 
 use super::chart;
 use super::metric::{Metric, Scale, decibel, overall, sqnr, step, word};
-use super::table::{clamped, share, used};
+use super::table::{clamped, percent, share, used};
 use crate::debug::{Channel, ErrorStats, OpReport, Part, Report};
 use crate::num::DType;
 use crate::report::detail::number;
@@ -133,13 +133,13 @@ fn facts(op: &OpReport, report: &Report) -> String {
         if factor > 1.0 && factor.is_finite() {
             // A range of nothing but one sample has no sensible factor.
             let factor = if factor > 1e6 {
-                "without limit".into()
+                "vast".into()
             } else {
-                format!("{factor:.2} times")
+                format!("{factor:.2} times as wide")
             };
             facts.push((
                 "one sample",
-                format!("sample {sample} alone widens the range {factor}"),
+                format!("sample {sample} alone makes the range {factor}"),
             ));
         }
     }
@@ -321,7 +321,7 @@ fn gates(parts: &[Part]) -> String {
     let rows: String = parts
         .iter()
         .map(|p| {
-            let width = (100.0 * p.error.abs() / most).clamp(0.0, 100.0);
+            let width = percent(p.error.abs(), most);
             format!(
                 "<tr><td class=\"l\">{}</td><td class=\"track\"><i style=\"left:0;width:{width:.1}%\"></i></td><td>{}</td></tr>\n",
                 escaped(&shorten(&p.source, 60)),

@@ -7,6 +7,9 @@ use crate::report::detail::number;
 use crate::report::page::escaped;
 use crate::report::table::shorten;
 
+/// Characters that a box has room for.
+const LABEL: usize = 21;
+
 /// The section with the graph; nothing where there are no operators.
 pub(super) fn section(report: &Report, scales: &[Scale]) -> String {
     let Some(first) = scales.first() else {
@@ -141,6 +144,7 @@ fn node(x: f64, top: f64, rows: &[usize], report: &Report, scales: &[Scale]) -> 
             )
         });
     let left = x - BOX / 2.0;
+    let label = LABEL.saturating_sub(op.op_index.to_string().len() + 1);
     format!(
         "<a class=\"node {class}{float}\" href=\"#o{}\" data-op=\"{}\" data-s=\"{}\" data-t=\"{}\"><title>{}</title>\
          <rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{BOX}\" height=\"{HEIGHT}\" rx=\"6\"/>\
@@ -153,7 +157,7 @@ fn node(x: f64, top: f64, rows: &[usize], report: &Report, scales: &[Scale]) -> 
         left + 9.0,
         top + 16.5,
         op.op_index,
-        escaped(&shorten(&op.op_name, 23)),
+        escaped(&shorten(&op.op_name, label)),
         left + 9.0,
         top + 31.5,
         escaped(&figures[0].1),

@@ -4,7 +4,7 @@
 //! file's name. The form without graph ids, `{"name": …, "results": {key: {"value": …, "bgColor": …}}}`, belongs to the graph
 //! that is open when the file is loaded; graph ids would be names of subgraphs (or of signatures, or `main`), which a report
 //! does not have. A key is the id of a node, which Model Explorer's adapter for TFLite makes of the operator's index, or the
-//! name of an output tensor. We use ids: names need not be unique, and a number could be the name of another tensor.
+//! name of an output tensor. We use ids: names of tensors need not be unique.
 
 use super::metric::{LIGHT, Metric, scales, step};
 use crate::debug::Report;

@@ -8,7 +8,7 @@ use crate::debug::Report;
 use std::collections::HashMap;
 
 /// Width of a box.
-pub(super) const BOX: f64 = 178.0;
+pub(super) const BOX: f64 = 196.0;
 /// Height of a box.
 pub(super) const HEIGHT: f64 = 40.0;
 /// From the top of a layer to the top of the next.
@@ -233,9 +233,16 @@ fn draw_together(
         for i in 0..rows.len() {
             let row = &rows[if down { i } else { rows.len() - 1 - i }];
             let neighbours = if down { above } else { below };
-            let wanted = row
-                .iter()
-                .map(|&p| mean(&neighbours[p], |n| x[n]).unwrap_or(x[p]));
+            let wanted = row.iter().map(|&p| {
+                // Boxes stand below boxes, and lines go around them.
+                let boxes = neighbours[p].iter().copied();
+                let boxes: Vec<usize> = boxes.filter(|&n| places[n] != Place::Bend).collect();
+                let to = match places[p] == Place::Bend || boxes.is_empty() {
+                    true => &neighbours[p],
+                    false => &boxes,
+                };
+                mean(to, |n| x[n]).unwrap_or(x[p])
+            });
             let wanted: Vec<f64> = wanted.collect();
             for (&p, at) in row.iter().zip(settle(&wanted, &widths(row))) {
                 x[p] = at;
@@ -334,6 +341,10 @@ mod tests {
     #[test]
     fn what_runs_later_cannot_be_read() {
         let l = layout(&report(vec![op(0, &[1]), op(1, &[0, 1])]));
-        assert!(l.lines.iter().all(|line| line.len() == 2));
+        // 1 is fed to 0, which is above the operator that writes 1 later.
+        assert_eq!(l.places[0], Place::Source(1));
+        for line in &l.lines {
+            assert!(line.windows(2).all(|w| l.layer[w[0]] < l.layer[w[1]]));
+        }
     }
 }

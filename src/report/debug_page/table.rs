@@ -86,9 +86,18 @@ pub(super) fn heading(key: &str, title: &str, help: &str, down: bool) -> String 
 pub(super) fn share(x: f64) -> String {
     match 100.0 * x {
         0.0 => "0 %".into(),
+        p if p.is_nan() => "–".into(),
         p if p < 0.01 => "< 0.01 %".into(),
         p if p < 1.0 => format!("{p:.2} %"),
         p => format!("{p:.1} %"),
+    }
+}
+
+/// The width of a bar: a part of the whole in percent, from 0 to 100 whatever they are.
+pub(super) fn percent(part: f64, whole: f64) -> f64 {
+    match 100.0 * (part / whole) {
+        x if x.is_nan() => 0.0,
+        x => x.clamp(0.0, 100.0),
     }
 }
 
