@@ -1,35 +1,131 @@
 //! `zeropoint debug`
 
-use super::target::{DataArguments, DeviceArguments};
+use super::choices::Choices;
+use super::schemes::Scheme;
+use super::target::{DataArguments, DeviceArguments, NumericsArguments, load_for};
 use super::{Failure, output, progress};
-use clap::Args;
-use std::path::PathBuf;
-use zeropoint::debug::{self, Task};
+use clap::{Args, Parser};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Instant;
+use zeropoint::cpu::Cpu;
+use zeropoint::debug::{self, Asked, Event, Task, Wanted};
+use zeropoint::graph::Graph;
+use zeropoint::kernel::Device;
+use zeropoint::{model, quantize, report};
 
 /// Arguments of `zeropoint debug`.
 #[derive(Args)]
+#[command(after_help = HELP)]
 pub struct Arguments {
     /// The float model
     float: PathBuf,
-    /// The quantized model
-    quantized: PathBuf,
+    /// The quantized model, from any tool; left out with --scheme or --recipe, which make one here
+    #[arg(required_unless_present_any = ["scheme", "recipe"])]
+    quantized: Option<PathBuf>,
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
     device: DeviceArguments,
-    /// For machines
+    #[command(flatten)]
+    numerics: NumericsArguments,
+    /// Quantize the float model in this way, and analyse that
+    #[arg(
+        long,
+        value_enum,
+        value_name = "int8|int8-only|int16x8|dynamic|float16|weight-only",
+        hide_possible_values = true,
+        conflicts_with_all = ["quantized", "recipe"]
+    )]
+    scheme: Option<Scheme>,
+    /// Quantize the float model by this recipe, and analyse that
+    #[arg(long, value_name = "RECIPE.toml", conflicts_with = "quantized")]
+    recipe: Option<PathBuf>,
+    /// Representative data for --scheme and --recipe; without it the ranges are those of --data
+    #[arg(long, value_name = "FILE", conflicts_with = "quantized")]
+    calibration_data: Option<PathBuf>,
+    /// Let states of LSTMs go on from sample to sample, as TensorFlow's debugger does; on the CPU, one sample after another
+    #[arg(long)]
+    carry_state: bool,
+    /// Of which operators to learn what they do to the outputs: the K with the worst local errors, all, or off
+    #[arg(long, value_name = "off|top:K|all", default_value = "top:16")]
+    at_output: AtOutputChoice,
+    /// Samples for that
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    at_output_samples: u32,
+    /// Which output holds the class scores
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    scores: usize,
+    /// Write files into this folder: all kinds, or those that are named
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// A table of all tensors as CSV, TensorFlow's columns first; on stdout without -o
+    #[arg(long)]
+    csv: bool,
+    /// Everything for machines; on stdout without -o
     #[arg(long)]
     json: bool,
 }
 
+const HELP: &str = "\
+Three errors of every tensor:
+  local       what its operator adds: its output, less what the float operator makes of the same inputs
+  so far      what has come together: its value, less that of the float model
+  outputs     what is lost where this operator alone is quantized, and won back where it alone is left float: the noise of the
+              outputs as a share of their signal, mean over samples
+Which operators of a model from another tool hurt?
+  zeropoint debug model.tflite model_int8.tflite --data eval.npz
+Beside TensorFlow's figures, and everything in files:
+  zeropoint debug model.tflite model_int8.tflite --data eval.npz -o report
+How would dynamic range do?
+  zeropoint debug model.tflite --scheme dynamic --data eval.npz";
+
+/// Of which operators to learn what they do to the outputs.
+#[derive(Clone, Copy, Debug)]
+struct AtOutputChoice(Option<Asked>);
+
+impl FromStr for AtOutputChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(AtOutputChoice(match text {
+            "off" => None,
+            "all" => Some(Asked::All),
+            _ => {
+                let number = text.strip_prefix("top:").and_then(|k| k.parse().ok());
+                let number = number.filter(|&k: &usize| k > 0);
+                Some(Asked::Top(number.ok_or_else(|| {
+                    "it is off, all, or top:K with K from 1 on".to_owned()
+                })?))
+            }
+        }))
+    }
+}
+
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(folder) = &arguments.output {
+        check_folder(folder)?;
+    }
     let (_, float) = arguments.data.load(&arguments.float)?;
-    let (_, quantized) = arguments.data.load(&arguments.quantized)?;
+    let quantized = arguments.quantized()?;
+    let matching = debug::matching(&float, &quantized)?;
     let (mut data, float_feeds) = arguments.data.open(&float)?;
     let (_, feeds) = arguments.data.open(&quantized)?;
-    let device = arguments.device.open()?;
-    let matching = debug::matching(&float, &quantized)?;
+    if arguments.scores >= quantized.results().len() {
+        return Err(Failure::Input(format!(
+            "{}: no output {}, the model has {}",
+            quantized.file,
+            arguments.scores,
+            quantized.results().len()
+        )));
+    }
+    // Everything is asked of the runtime that was named; it is compared with the reference once more at the end.
+    let device = match arguments.carry_state {
+        true => arguments.numerics.open_carrying(&arguments.device)?,
+        false => arguments.numerics.open(&arguments.device)?,
+    };
     let task = Task {
         float: &float,
         quantized: &quantized,
@@ -38,47 +134,154 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         device: device.as_ref(),
         batch: arguments.device.batch,
     };
-    let bar = progress::bar("debug", data.len());
-    let start = std::time::Instant::now();
-    let found = debug::errors(
-        task,
-        &matching,
-        &mut data,
-        |_| Ok(()),
-        |n| bar.inc(n as u64),
-    )?;
+    let wanted = Wanted {
+        at_output: arguments.at_output.0,
+        samples: arguments.at_output_samples as usize,
+        scores: arguments.scores,
+    };
+    let start = Instant::now();
+    let mut bar = progress::bar("debug", data.len());
+    let event = |event: Event| match event {
+        Event::Samples(n) => bar.inc(n as u64),
+        Event::Models { models, samples } => {
+            bar.finish_and_clear();
+            output::note(&format!(
+                "at the outputs: up to {models} models, each over {samples} samples and most of them from the middle on; \
+                 --at-output off leaves that out"
+            ));
+            bar = progress::models("at the outputs", models);
+        }
+        Event::Model => bar.inc(1),
+    };
+    let mut found = debug::debug(task, &matching, &mut data, wanted, event)?;
     bar.finish_and_clear();
-    output::note(&format!("{:.3} s", start.elapsed().as_secs_f64()));
-    let questions = debug::Questions::new(task, &matching, &found, debug::Asked::All)?;
-    let answers = questions.answer(&mut data, 64, 0, || {})?;
-    output::note(&format!("{:.3} s", start.elapsed().as_secs_f64()));
-    println!("{:?} {:?}", answers.float, answers.quantized);
-    for o in answers.ops.iter().chain(&answers.groups) {
-        println!(
-            "{:40} {:5.1}% alone {:.4} {:?} left {:?} {:?}",
-            o.name,
-            o.work * 100.0,
-            o.alone_loss,
-            o.alone.correct,
-            o.left_float_gain,
-            o.left_float
-        );
+    if let Some(name) = arguments.numerics.other() {
+        let bar = progress::bar("numerics", data.len());
+        let reference = match arguments.carry_state {
+            true => Cpu::new().carrying_state(),
+            false => Cpu::new(),
+        };
+        let devices: [&dyn Device; 2] = [&reference, device.as_ref()];
+        let scores = arguments.scores;
+        found.numerics = Some(debug::numerics(
+            &quantized,
+            &feeds,
+            devices,
+            &name,
+            &mut data,
+            scores,
+            |n| bar.inc(n as u64),
+        )?);
+        bar.finish_and_clear();
     }
-    if arguments.json {
-        return output::print_json(&found.rows);
+    output::note(&format!(
+        "{} samples in {:.2} s on {}",
+        found.samples,
+        start.elapsed().as_secs_f64(),
+        found.device
+    ));
+    arguments.write(&found)
+}
+
+impl Arguments {
+    /// The graph of the quantized model, read or made.
+    fn quantized(&self) -> Result<Graph, Failure> {
+        let Some(path) = &self.quantized else {
+            return self.made();
+        };
+        Ok(self.data.load(path)?.1)
     }
-    for row in &found.rows {
-        let l = row.local.stats();
-        println!(
-            "{:3} {:30} {:>12.6e} {:>8.4} {:>8.2} {:>8.2} {:.3}",
-            row.op_index,
-            row.op_name,
-            l.map_or(0.0, |l| l.mean_squared_error),
-            l.and_then(|l| l.rmse_over_scale).unwrap_or(0.0),
-            l.and_then(|l| l.sqnr_db).unwrap_or(f64::INFINITY),
-            row.cumulative.sqnr_db.unwrap_or(f64::INFINITY),
-            row.cumulative.equal_codes.unwrap_or(0.0),
-        );
+
+    fn made(&self) -> Result<Graph, Failure> {
+        let float = model::read(&self.float)?;
+        let made = match self.scheme {
+            Some(Scheme::Float16) => quantize::float16(&float).0,
+            Some(Scheme::WeightOnly) => quantize::weight_only(&float).0,
+            _ => self.planned()?,
+        };
+        // What is analysed is what would be written.
+        let made = model::parse(&model::to_bytes(&made)?)?;
+        let name = format!("{} (quantized here)", self.float.display());
+        Ok(load_for(made, Path::new(&name), &[])?.1)
     }
-    Ok(())
+
+    /// By the same way as `quantize`.
+    fn planned(&self) -> Result<model::Model, Failure> {
+        #[derive(Parser)]
+        #[command(mut_arg("data", |data| data.required(false)))]
+        struct Same {
+            #[command(flatten)]
+            choices: Choices,
+        }
+        let path = |path: &Path| path.as_os_str().to_owned();
+        let mut words = vec!["quantize".into(), path(&self.float)];
+        if let Some(scheme) = self.scheme {
+            words.extend(["--scheme".into(), scheme.name().into()]);
+        }
+        if let Some(recipe) = &self.recipe {
+            words.extend(["--recipe".into(), path(recipe)]);
+        }
+        if self.scheme != Some(Scheme::Dynamic) {
+            let data = self.calibration_data.as_ref();
+            if data.is_none() {
+                output::note(
+                    "note: the ranges come from the data that is analysed; --calibration-data names other samples",
+                );
+            }
+            words.extend(["--data".into(), path(data.unwrap_or(&self.data.data))]);
+            words.extend(self.data.scale_words().into_iter().map(Into::into));
+        }
+        let same = Same::try_parse_from(words).map_err(|e| Failure::Input(e.to_string()))?;
+        same.choices.plan()?.quantized()
+    }
+
+    /// Prints, or writes files.
+    fn write(&self, found: &debug::Report) -> Result<(), Failure> {
+        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let Some(folder) = &self.output else {
+            return match (self.json, self.csv) {
+                (true, _) => output::print_json(found),
+                (_, true) => {
+                    output::print(&report::debug_csv(found));
+                    Ok(())
+                }
+                _ => {
+                    output::print(&report::debug(found, colour));
+                    Ok(())
+                }
+            };
+        };
+        std::fs::create_dir_all(folder)
+            .map_err(|e| Failure::Input(format!("{}: {e}", folder.display())))?;
+        let all = !(self.csv || self.json);
+        let mut files = Vec::new();
+        if all || self.csv {
+            files.push(("errors.csv", report::debug_csv(found)));
+        }
+        if all || self.json {
+            let text = serde_json::to_string_pretty(found)
+                .map_err(|e| Failure::Input(format!("cannot write JSON: {e}")))?;
+            files.push(("report.json", text + "\n"));
+        }
+        for (name, text) in files {
+            let to = folder.join(name);
+            output::write_whole(&to, &text)?;
+            output::note(&format!("-> {}", to.display()));
+        }
+        output::print(&report::debug(found, colour));
+        Ok(())
+    }
+}
+
+/// Refuses a place for a folder before any work is done.
+fn check_folder(folder: &Path) -> Result<(), Failure> {
+    let refuse = |what: &str| Err(Failure::Input(format!("{}: {what}", folder.display())));
+    let parent = folder.parent().filter(|p| !p.as_os_str().is_empty());
+    match (folder.exists(), folder.is_dir()) {
+        (true, false) => refuse("it is a file; name a folder with -o"),
+        (false, _) if !parent.unwrap_or(Path::new(".")).is_dir() => {
+            refuse("the folder it is to be in does not exist")
+        }
+        _ => Ok(()),
+    }
 }

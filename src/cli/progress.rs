@@ -22,10 +22,22 @@ pub fn bar(what: &str, samples: usize) -> ProgressBar {
     bar
 }
 
+/// A bar over models that are run.
+pub fn models(what: &str, models: usize) -> ProgressBar {
+    let bar = ProgressBar::new(models as u64);
+    let style = ProgressStyle::with_template("{msg:>12} [{bar:32}] {pos}/{len} models  {eta} left")
+        .expect("the template is a constant that a test exercises")
+        .progress_chars("=> ");
+    bar.set_style(style);
+    bar.set_message(what.to_owned());
+    bar
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
     fn the_template_is_valid() {
         super::bar("calibrate", 10).inc(1);
+        super::models("at the outputs", 10).inc(1);
     }
 }

@@ -111,6 +111,28 @@ pub struct NumericsArguments {
 }
 
 impl NumericsArguments {
+    /// The name of the rounding, if it is not the reference's.
+    pub fn other(self) -> Option<String> {
+        let other = self.numerics != NumericsName::Reference;
+        let value = self.numerics.to_possible_value();
+        value.filter(|_| other).map(|v| v.get_name().to_owned())
+    }
+
+    /// The CPU with this rounding and with LSTMs that carry their states on.
+    pub fn open_carrying(self, device: &DeviceArguments) -> Result<Box<dyn Device>, Failure> {
+        if let Some(option) = device.for_gpu() {
+            return Err(Failure::Input(format!(
+                "--carry-state is for the CPU, but {option} asks for a GPU; leave one of them out"
+            )));
+        }
+        let cpu = Cpu::new().carrying_state();
+        Ok(Box::new(cpu.with_numerics(match self.numerics {
+            NumericsName::Reference => Numerics::Reference,
+            NumericsName::Xnnpack => Numerics::Xnnpack,
+            NumericsName::SingleRounding => Numerics::SingleRounding,
+        })))
+    }
+
     /// The device that options ask for, with this rounding. Only the CPU has another one than the reference's.
     pub fn open(self, device: &DeviceArguments) -> Result<Box<dyn Device>, Failure> {
         let numerics = match self.numerics {
@@ -184,6 +206,19 @@ impl DataArguments {
     pub fn program(&self, path: &Path) -> Result<(model::Model, Program), Failure> {
         let (model, graph) = self.load(path)?;
         Ok((model, kernel::prepare(graph)?))
+    }
+
+    /// The options about integer data, as they stand on the command line.
+    pub fn scale_words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        for (option, value) in [
+            ("--input-scale", self.input_scale),
+            ("--input-offset", self.input_offset),
+        ] {
+            // A negative number would be taken for an option of its own.
+            words.extend(value.map(|value| format!("{option}={value}")));
+        }
+        words
     }
 
     /// Opens the data set for a graph.

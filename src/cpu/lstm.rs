@@ -1,5 +1,5 @@
-//! UNIDIRECTIONAL_SEQUENCE_LSTM: the input projection of all steps as one product, then the steps; every sample's state
-//! starts from zero. Rows of a step are the samples (times the model's own batch), so the recurrence is a product too.
+//! UNIDIRECTIONAL_SEQUENCE_LSTM: the input projection of all steps as one product, then the steps, from the state that the
+//! caller gives: for every sample zero, unless a session carries states on. Rows of a step are the samples (times the model's own batch), so the recurrence is a product too.
 
 use super::gemm_i8::WeightsI8;
 use super::hybrid::quantize_row;
@@ -11,7 +11,8 @@ use crate::kernel::{HybridLstm, LstmF32, LstmI8};
 use crate::num::Multiplier;
 use crate::num::fixed::rounding_divide_by_pot;
 
-/// Results of an LSTM: the outputs of all steps and the state after the last.
+/// Results of an LSTM: the outputs of all steps and the state after the last. The states come in as they are before the
+/// first step.
 pub struct Output<'a, T, C> {
     /// `[samples][rows][cells]`.
     pub output: &'a mut [T],
@@ -62,8 +63,8 @@ impl Lstm {
             None => x,
         };
         let samples = projected.len() / (per_sample * gates);
-        out.cell.fill(0.0);
-        let mut hidden = vec![0.0; samples * s.batch * cells];
+        let mut hidden = out.hidden.to_vec();
+        let from_zero = hidden.iter().all(|&h| h == 0.0);
         let mut step = vec![0.0; samples * s.batch * gates];
         let entries = || (0..samples).flat_map(|sample| (0..s.batch).map(move |b| (sample, b)));
         for t in 0..s.time {
@@ -73,7 +74,7 @@ impl Lstm {
                 step.copy_from_slice(&projected[row * gates..][..gates]);
             }
             match k.hybrid {
-                _ if t == 0 => {}
+                _ if t == 0 && from_zero => {}
                 None => self.recurrent.add_rows(&hidden, &mut step),
                 Some(hybrid) => self.add_hybrid(hybrid, &hidden, &mut step),
             }
@@ -170,8 +171,6 @@ fn update(k: &LstmI8, [i, f, g, o]: [i16; 4], cell: i16) -> (i16, i8) {
 pub fn i8(k: &LstmI8, x: &[i8], out: &mut Output<'_, i8, i16>) {
     let s = &k.shape;
     let (cells, per_sample) = (s.cells, s.rows());
-    out.hidden.fill(k.state_zero_point as i8);
-    out.cell.fill(0);
     let dot = |a: &[i8], b: &[i8], start: i32| {
         a.iter().zip(b).fold(start, |acc, (&a, &b)| {
             acc.wrapping_add(i32::from(a) * i32::from(b))
@@ -248,8 +247,6 @@ impl FastLstmI8 {
         projected.clear();
         projected.resize(acc.len(), 0);
         requantize.add_to_i16(&acc, &mut projected);
-        out.hidden.fill(k.state_zero_point as i8);
-        out.cell.fill(0);
         let (weights, requantize) = &self.recurrent;
         let mut step = vec![0i16; samples * s.batch * gates];
         for t in 0..s.time {

@@ -55,6 +55,7 @@ use crate::kernel::{Device, DeviceError, Program, Roofline, Session, SessionConf
 pub struct Cpu {
     plain: bool,
     numerics: Numerics,
+    carries: bool,
 }
 
 impl Cpu {
@@ -68,6 +69,15 @@ impl Cpu {
         Self {
             plain: true,
             ..Self::default()
+        }
+    }
+
+    /// The same with the states of LSTMs going on from sample to sample, as in an interpreter that nobody resets between
+    /// them: TensorFlow's calibrator and debugger run so. Samples are computed one after another.
+    pub fn carrying_state(self) -> Self {
+        Self {
+            carries: true,
+            ..self
         }
     }
 
@@ -97,12 +107,11 @@ impl Device for Cpu {
         program: &'a Program,
         config: &SessionConfig,
     ) -> Result<Box<dyn Session + 'a>, DeviceError> {
-        Ok(Box::new(session::CpuSession::new(
-            program,
-            config,
-            self.plain,
-            self.numerics,
-        )?))
+        let session = session::CpuSession::new(program, config, self.plain, self.numerics)?;
+        Ok(Box::new(match self.carries {
+            true => session.carrying_state(),
+            false => session,
+        }))
     }
 
     fn roofline(&self) -> Option<Roofline> {

@@ -12,6 +12,7 @@ use crate::kernel::{
 };
 use crate::num::{Histogram, Values};
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::ops::Range as Steps;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -51,6 +52,8 @@ pub(super) struct CpuSession<'a> {
     results: Vec<Option<Values>>,
     /// The first thing that went wrong in a run.
     failure: Mutex<Option<String>>,
+    /// Hidden and cell states of LSTMs by step, where samples go on from where the one before ended.
+    carried: Option<Mutex<HashMap<usize, (Values, Values)>>>,
 }
 
 impl<'a> CpuSession<'a> {
@@ -124,11 +127,34 @@ impl<'a> CpuSession<'a> {
             memory: Mutex::new(Vec::new()),
             results: Vec::new(),
             failure: Mutex::new(None),
+            carried: None,
         })
     }
 
     fn steps(&self) -> &[Step] {
         self.own.as_ref().unwrap_or(&self.program.steps)
+    }
+
+    /// Has states go on from sample to sample: samples are computed one after another.
+    pub(super) fn carrying_state(mut self) -> Self {
+        (self.chunk, self.block, self.cut, self.threads) = (1, 1, 0, 1);
+        self.carried = Some(Mutex::default());
+        self
+    }
+
+    /// The states that a step's last sample left, where they are carried on.
+    pub(super) fn carried(&self, step: usize) -> Option<(Values, Values)> {
+        let carried = self.carried.as_ref()?;
+        let mut carried = carried.lock().unwrap_or_else(PoisonError::into_inner);
+        carried.remove(&step)
+    }
+
+    /// Keeps the states for the next sample, where they are carried on.
+    pub(super) fn carry(&self, step: usize, hidden: &Values, cell: &Values) {
+        if let Some(carried) = &self.carried {
+            let mut carried = carried.lock().unwrap_or_else(PoisonError::into_inner);
+            carried.insert(step, (hidden.clone(), cell.clone()));
+        }
     }
 
     fn memory(&self) -> MutexGuard<'_, Vec<Memory>> {

@@ -143,7 +143,10 @@ impl CpuSession<'_> {
                     let gates = if k.hybrid.is_some() { 0 } else { 4 * n };
                     let mut projected = memory.floats.take(gates);
                     let mut y = memory.floats.take(n);
-                    let (mut hidden, mut cell) = (vec![0.0; state], vec![0.0; state]);
+                    let (mut hidden, mut cell) = match self.carried(i) {
+                        Some((Values::F32(hidden), Values::F32(cell))) => (hidden, cell),
+                        _ => (vec![0.0; state], vec![0.0; state]),
+                    };
                     let mut out = lstm::Output {
                         output: &mut y[..n],
                         hidden: &mut hidden,
@@ -163,7 +166,10 @@ impl CpuSession<'_> {
                 (Kernel::LstmI8(k), fast) => {
                     let state = samples * k.shape.batch * k.shape.cells;
                     let mut y = memory.bytes.take(n);
-                    let (mut hidden, mut cell) = (vec![0; state], vec![0; state]);
+                    let (mut hidden, mut cell) = match self.carried(i) {
+                        Some((Values::I8(hidden), Values::I16(cell))) => (hidden, cell),
+                        _ => (vec![k.state_zero_point as i8; state], vec![0; state]),
+                    };
                     let mut out = lstm::Output {
                         output: &mut y[..n],
                         hidden: &mut hidden,
@@ -368,6 +374,11 @@ impl CpuSession<'_> {
                 }
             }
         };
+        if let [(_, hidden), (_, cell)] = &states[..]
+            && matches!(step.kernel, Kernel::LstmF32(_) | Kernel::LstmI8(_))
+        {
+            self.carry(i, hidden, cell);
+        }
         for (id, value) in states.into_iter().chain([(output, value)]) {
             chunk.values[id] = Some(value);
         }

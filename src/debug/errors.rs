@@ -75,6 +75,15 @@ impl Local {
             Local::Nothing | Local::Unknown => None,
         }
     }
+
+    /// The figures, zeros where there is no error.
+    pub(super) fn into_stats(self, elements: u64, integers: bool) -> Option<ErrorStats> {
+        match self {
+            Local::Measured(stats) => Some(stats),
+            Local::Nothing => Some(ErrorStats::zero(elements, integers)),
+            Local::Unknown => None,
+        }
+    }
 }
 
 /// What a pass over the data found.
@@ -112,6 +121,11 @@ pub struct Seen<'a> {
     pub quantized: &'a [Vec<f32>],
     /// Σ error² / Σ reference² of every row.
     pub ratios: &'a [f64],
+}
+
+/// How many rows there will be.
+pub(super) fn rows(task: Task<'_>, matching: &Matching) -> usize {
+    plan(task, matching).1.len()
 }
 
 /// Measures all tensors that correspond. `see` gets every sample in order, and `progress` the number of samples done at

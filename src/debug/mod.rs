@@ -8,20 +8,27 @@
 
 mod at_output;
 mod errors;
+mod health;
 mod matching;
+mod numerics;
 mod report;
 mod resident;
+mod run;
+mod samples;
 mod swap;
 mod tally;
+mod verdict;
 mod weave;
 
 pub use at_output::{Asked, AtOutput, AtOutputs, Cost, Questions, Score};
 pub use errors::{Findings, Local, Row, errors};
 pub use matching::{Matching, matching};
+pub use numerics::numerics;
 pub use report::{
     Decisions, Flip, Health, HybridScales, Level, NumericsReport, OpAtOutput, OpReport,
     OutputReport, Part, Report, SCHEMA_VERSION, Waterfall,
 };
+pub use run::{Event, Wanted, debug};
 pub use tally::{Channel, ErrorStats, Extremes};
 
 use crate::graph::Graph;

@@ -70,7 +70,7 @@ pub struct OpReport {
     pub cumulative: ErrorStats,
     /// What its quantization does to the outputs, if it was asked about.
     pub at_output: Option<OpAtOutput>,
-    /// Rules that it breaks.
+    /// What the rules about integers say.
     pub health: Vec<Health>,
     /// Elements by code, −128 … 127, of an 8-bit tensor.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -100,6 +100,8 @@ pub struct OpAtOutput {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
+    /// As it should be.
+    Fine,
     /// Worth knowing.
     Note,
     /// It costs accuracy.
@@ -108,7 +110,7 @@ pub enum Level {
     Bad,
 }
 
-/// A rule that an operator breaks.
+/// What a rule says about an operator.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Health {
     /// Name of the rule, as `clamped`.

@@ -132,7 +132,16 @@ pub(super) fn left_float(task: Task<'_>, matching: &Matching, nodes: &HashSet<us
         .enumerate()
         .filter(|(_, n)| !n.op.is_opaque())
     {
-        if !nodes.contains(&i) {
+        // What only moves floats that were to be rounded anyway is rounded behind, as if it were left float, too.
+        let is_float = |&id: &TensorId| {
+            let by = by_output.get(&id).map(|&p| &graph.nodes[p]);
+            unrounded.contains_key(&id)
+                || by.is_some_and(|n| n.op == Op::Quantize && is_of_float(graph, n))
+        };
+        let read = node.inputs.iter().flatten();
+        let mut read = read.filter(|&&id| graph.is_activation(id));
+        let passes_on = !nodes.is_empty() && matches!(node.op, Op::Move(_)) && read.all(is_float);
+        if !nodes.contains(&i) && !passes_on {
             weave.quantized_node(node);
             continue;
         }
@@ -143,7 +152,7 @@ pub(super) fn left_float(task: Task<'_>, matching: &Matching, nodes: &HashSet<us
             };
             let before = by_output.get(&id).map(|&p| &graph.nodes[p]);
             let source = before
-                .filter(|n| n.op == Op::Quantize)
+                .filter(|n| n.op == Op::Quantize && is_of_float(graph, n))
                 .and_then(|n| n.inputs[0]);
             let real = match (unrounded.get(&id), source) {
                 (Some(&there), _) => there,
@@ -178,6 +187,11 @@ pub(super) fn left_float(task: Task<'_>, matching: &Matching, nodes: &HashSet<us
     }
     weave.graph.outputs = graph.results();
     prune(weave.graph)
+}
+
+/// Whether a QUANTIZE reads floats.
+fn is_of_float(graph: &Graph, node: &Node) -> bool {
+    node.inputs[0].is_some_and(|id| graph.tensors[id].dtype == DType::F32)
 }
 
 /// Without nodes that nobody needs.

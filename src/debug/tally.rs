@@ -42,6 +42,27 @@ pub struct ErrorStats {
     pub channels: Vec<Channel>,
 }
 
+impl ErrorStats {
+    /// No error at all.
+    pub(super) fn zero(num_elements: u64, integers: bool) -> ErrorStats {
+        ErrorStats {
+            num_elements,
+            stddev: 0.0,
+            mean_error: 0.0,
+            max_abs_error: 0.0,
+            mean_squared_error: 0.0,
+            rmse_over_scale: integers.then_some(0.0),
+            largest_error: 0.0,
+            sqnr_db: None,
+            cosine: Some(1.0),
+            equal_codes: integers.then_some(1.0),
+            steps: Vec::new(),
+            nan_samples: 0,
+            channels: Vec::new(),
+        }
+    }
+}
+
 /// Errors of one channel.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Channel {
@@ -199,12 +220,6 @@ impl Tally {
     /// Which samples set the ends of the reference's range; none unless there are at least two samples.
     pub fn extremes(&self) -> Option<Extremes> {
         self.extremes.filter(|_| self.samples > 1)
-    }
-
-    /// Squared errors and squared values of the reference.
-    pub fn energy(&self) -> (f64, f64) {
-        let sum = |i: usize| self.channels.iter().map(|c| c[i]).sum::<f64>();
-        (sum(sums::SQUARED_ERROR), sum(sums::SQUARED_REFERENCE))
     }
 
     /// The figures; `scale` is that of an integer tensor.

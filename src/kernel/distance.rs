@@ -50,7 +50,7 @@ pub const MOST_CHANNELS: usize = 4096;
 /// One of both outputs: sums, `[channels][sums::LEN]` floats, or counts, as many int32 as the type has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Distance {
-    /// Size of the last dimension, or 1 if there are too many.
+    /// See [`channels`].
     pub channels: u32,
     /// Elements of one channel in one sample.
     pub rows: u32,
@@ -60,9 +60,9 @@ pub struct Distance {
     pub counts: bool,
 }
 
-/// Channels of a tensor of this shape.
+/// Channels of a tensor of this shape: its last dimension that is not 1, or none that are told apart if they are too many.
 pub fn channels(shape: &[usize]) -> usize {
-    match shape.last() {
+    match shape.iter().rev().find(|&&n| n != 1) {
         Some(&n) if n <= MOST_CHANNELS => n,
         _ => 1,
     }

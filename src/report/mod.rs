@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod check;
+mod debug;
 mod debug_page;
 mod detail;
 mod elements;
@@ -20,6 +21,7 @@ pub use calibrate::{
     CalibrateReport, CalibrateRun, ProfileReport, SeenChannel, SeenTensor, calibrate,
 };
 pub use check::check;
+pub use debug::{debug, debug_csv};
 pub use debug_page::{debug_page, model_explorer, model_explorer_files};
 pub use detail::{DetailReport, MethodRange, TensorDetail, detail};
 pub use elements::Element;

@@ -1,9 +1,9 @@
 //! What is known of one tensor, folded away until somebody asks.
 
 use super::chart;
-use super::metric::{Metric, Scale, decibel, overall, sqnr, step, word};
+use super::metric::{Metric, Scale, decibel, faults, overall, sqnr, step, word};
 use super::table::{clamped, percent, share, used};
-use crate::debug::{Channel, ErrorStats, OpReport, Part, Report};
+use crate::debug::{Channel, ErrorStats, Health, Level, OpReport, Part, Report};
 use crate::num::DType;
 use crate::report::detail::number;
 use crate::report::page::escaped;
@@ -59,9 +59,7 @@ fn details(i: usize, op: &OpReport, report: &Report, scales: &[Scale], pictured:
         format!("<span>local <b>{db}</b></span>")
     });
     let db = sqnr(&op.cumulative).map_or("–".into(), decibel);
-    let badges: String = op
-        .health
-        .iter()
+    let badges: String = faults(op)
         .map(|h| {
             format!(
                 "<span class=\"badge {}\">{}</span>",
@@ -196,19 +194,19 @@ fn figures(op: &OpReport) -> String {
 }
 
 fn health(op: &OpReport) -> String {
-    let items: String = op
-        .health
-        .iter()
-        .map(|h| {
-            format!(
-                "<li><span class=\"badge {}\">{}</span> {} <em>{}</em></li>\n",
-                word(h.level),
-                escaped(h.rule),
-                escaped(&h.found),
-                escaped(&h.remedy)
-            )
-        })
-        .collect();
+    let mut all: Vec<&Health> = op.health.iter().collect();
+    all.sort_by_key(|h| std::cmp::Reverse(h.level));
+    let item = |h: &&Health| {
+        // What is fine needs no remedy.
+        let remedy = match h.level > Level::Fine {
+            true => format!(" <em>{}</em>", escaped(&h.remedy)),
+            false => String::new(),
+        };
+        let level = word(h.level);
+        let (rule, found) = (escaped(h.rule), escaped(&h.found));
+        format!("<li><span class=\"badge {level}\">{rule}</span> {found}{remedy}</li>\n")
+    };
+    let items: String = all.iter().map(item).collect();
     match items.is_empty() {
         true => items,
         false => format!("<ul class=\"health\">\n{items}</ul>\n"),

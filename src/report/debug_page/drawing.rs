@@ -1,7 +1,7 @@
 //! The graph as SVG: boxes coloured by severity, with everything that the script needs to colour them anew.
 
 use super::graph::{BOX, HEIGHT, Layout, Place, SOURCE, layout};
-use super::metric::{Metric, Scale, decibel, sqnr, step, word, worst};
+use super::metric::{Metric, Scale, decibel, faults, sqnr, step, word, worst};
 use crate::debug::{Level, OpReport, Report};
 use crate::report::detail::number;
 use crate::report::page::escaped;
@@ -185,7 +185,7 @@ fn tooltip(ops: &[&OpReport]) -> String {
                 "alone it loses {alone}, left float it wins back {gain}"
             ));
         }
-        lines.extend(op.health.iter().map(|h| format!("{}: {}", h.rule, h.found)));
+        lines.extend(faults(op).map(|h| format!("{}: {}", h.rule, h.found)));
         lines.join("\n")
     };
     let all: Vec<String> = ops.iter().map(one).collect();

@@ -269,6 +269,7 @@ pub(super) fn har() -> Report {
             "Scale the channels of the operator before, or use --method mse.",
         ),
     ];
+    ops[2].health = vec![health("clamped", Level::Fine, "nothing is cut off", "none")];
     ops[1].health = vec![health(
         "clamped",
         Level::Warning,

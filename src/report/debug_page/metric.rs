@@ -3,7 +3,7 @@
 //! *Severity* is 0 for a value that is as good as it gets and 1 for the worst; it decides colours and the length of bars.
 //! Its scale is that of the report, but never so narrow that harmless differences look bad.
 
-use crate::debug::{ErrorStats, Level, OpReport, Report};
+use crate::debug::{ErrorStats, Health, Level, OpReport, Report};
 use crate::report::detail::number;
 
 /// Colours from harmless to worst on a light page.
@@ -126,13 +126,19 @@ pub(super) fn sqnr(stats: &ErrorStats) -> Option<f64> {
     }
 }
 
-/// The worst level of what was found.
+/// What rules found fault with.
+pub(super) fn faults(op: &OpReport) -> impl Iterator<Item = &Health> {
+    op.health.iter().filter(|h| h.level > Level::Fine)
+}
+
+/// The worst level of what was found; none where everything is fine.
 pub(super) fn worst(op: &OpReport) -> Option<Level> {
-    op.health.iter().map(|h| h.level).max()
+    faults(op).map(|h| h.level).max()
 }
 
 fn weight(level: Level) -> f64 {
     match level {
+        Level::Fine => 0.0,
         Level::Note => 0.2,
         Level::Warning => 0.6,
         Level::Bad => 1.0,
@@ -142,6 +148,7 @@ fn weight(level: Level) -> f64 {
 /// A level in a word.
 pub(super) fn word(level: Level) -> &'static str {
     match level {
+        Level::Fine => "fine",
         Level::Note => "note",
         Level::Warning => "warning",
         Level::Bad => "bad",

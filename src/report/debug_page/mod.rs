@@ -147,7 +147,11 @@ fn key_figures(report: &Report) -> String {
         );
     }
     let quantized = report.ops.iter().filter(|op| op.scheme != "float").count();
-    let broken = report.ops.iter().filter(|op| !op.health.is_empty()).count();
+    let broken = report
+        .ops
+        .iter()
+        .filter(|op| metric::worst(op).is_some())
+        .count();
     card(
         "tensors compared",
         grouped(report.ops.len() as u64),

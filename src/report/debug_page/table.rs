@@ -4,7 +4,7 @@
 //! behind the figure.
 
 use super::drawing::scale;
-use super::metric::{Metric, Scale, decibel, sqnr, step, word, worst};
+use super::metric::{Metric, Scale, decibel, faults, sqnr, step, word, worst};
 use crate::debug::{ErrorStats, OpReport, Report};
 use crate::report::detail::number;
 use crate::report::page::escaped;
@@ -254,8 +254,8 @@ fn health(op: &OpReport) -> String {
     let Some(level) = worst(op) else {
         return "<td class=\"l\" data-v=\"0\"></td>".into();
     };
-    let value = 100 * (level as usize + 1) + op.health.len();
-    let badges = op.health.iter().map(|h| {
+    let value = 100 * level as usize + faults(op).count();
+    let badges = faults(op).map(|h| {
         let level = word(h.level);
         format!(
             "<span class=\"badge {level}\" title=\"{}\">{}</span>",

@@ -41,6 +41,8 @@ fn everything_is_on_the_page() {
         "sample 1204 alone makes the range",
         "channels use less than an eighth",
         "Leave this operator float",
+        "<span class=\"badge fine\">clamped</span> nothing is cut off</li>",
+        "3 with findings",
         "13 CUSTOM &#39;extra/debug_node&#39;",
         "10 193 of 9 184 112 integers differ",
         "2.1 % at the highest",
