@@ -78,8 +78,8 @@ pub(super) fn along(values: &[(Option<f64>, Option<f64>)]) -> String {
     })
 }
 
-/// Elements by code; the ends stand out.
-pub(super) fn codes(op: &OpReport) -> String {
+/// Elements by code; an end stands out where something is cut off.
+pub(super) fn codes(op: &OpReport, clamped: [f64; 2]) -> String {
     let most = op.codes.iter().copied().max().unwrap_or(0).max(1) as f64;
     let last = op.codes.len().saturating_sub(1);
     svg(SMALL, |area| {
@@ -106,8 +106,8 @@ pub(super) fn codes(op: &OpReport) -> String {
             [(x - 0.5, y), (x + 0.5, y)]
         });
         chart.draw_series(AreaSeries::new(steps, GROUND, COUNTS.filled()))?;
-        for i in [0, last] {
-            if let Some(&n) = op.codes.get(i).filter(|&&n| n > 0) {
+        for (i, share) in [0, last].into_iter().zip(clamped) {
+            if let Some(&n) = op.codes.get(i).filter(|&&n| n > 0 && share > 0.0) {
                 let x = i as f64 - 128.0;
                 let corners = [(x - 1.0, GROUND), (x + 1.0, n as f64)];
                 chart.draw_series([Rectangle::new(corners, ENDS.filled())])?;

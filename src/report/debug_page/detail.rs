@@ -2,9 +2,8 @@
 
 use super::chart;
 use super::metric::{Metric, Scale, decibel, faults, overall, sqnr, step, word};
-use super::table::{clamped, percent, share, used};
+use super::table::{clamped, percent, share, used, whole};
 use crate::debug::{Channel, ErrorStats, Health, Level, OpReport, Part, Report};
-use crate::num::DType;
 use crate::report::detail::number;
 use crate::report::page::escaped;
 use crate::report::table::{grouped, shorten};
@@ -105,13 +104,13 @@ fn facts(op: &OpReport, report: &Report) -> String {
             format!("{} … {}", number(low), number(high)),
         ));
     }
-    if let (Some(ends), Some(n)) = (clamped(op), used(op)) {
+    if let (Some([low, high]), Some(n)) = (clamped(op), used(op)) {
         facts.push((
             "codes",
             format!(
-                "{n} of {} used, {} at the ends",
+                "{n} of {} used, {} clamped",
                 op.codes.len(),
-                share(ends)
+                share(low + high)
             ),
         ));
     }
@@ -213,18 +212,6 @@ fn health(op: &OpReport) -> String {
     }
 }
 
-/// The range that the integers of a tensor can hold.
-fn whole(op: &OpReport) -> Option<(f64, f64)> {
-    let a = op.affine?;
-    let (low, high) = match op.dtype {
-        DType::I8 => (-128, 127),
-        DType::I16 => (-32768, 32767),
-        _ => return None,
-    };
-    let real = |q: i32| f64::from(a.scale) * f64::from(q - a.zero_point);
-    Some((real(low), real(high)))
-}
-
 fn pictures(op: &OpReport) -> String {
     let mut html = String::new();
     let mut figure = |picture: String, caption: &str| {
@@ -236,8 +223,10 @@ fn pictures(op: &OpReport) -> String {
     };
     if op.codes.len() > 1 {
         let [low, high] = op.at_ends.map(share);
-        let caption = format!("Elements by code; {low} at the lowest and {high} at the highest");
-        figure(chart::codes(op), &caption);
+        let caption = format!(
+            "Elements by code; {low} at the lowest and {high} at the highest; what is cut off is red"
+        );
+        figure(chart::codes(op, clamped(op).unwrap_or_default()), &caption);
     }
     figure(
         chart::steps(op.local.as_ref(), &op.cumulative),

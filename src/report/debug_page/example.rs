@@ -241,6 +241,11 @@ pub(super) fn har() -> Report {
         })
         .collect();
     ops[1].at_ends = [0.0, 0.0213];
+    ops[1].extremes = ops[1].extremes.map(|e| Extremes {
+        max: (6.9, 1204),
+        next_max: 4.6,
+        ..e
+    });
     ops[10].affine = Some(Affine {
         scale: 1.0 / 256.0,
         zero_point: -128,

@@ -226,10 +226,10 @@ pub(super) fn step(severity: f64) -> usize {
     (severity * (STEPS - 1) as f64).round() as usize
 }
 
-/// How bad an operator is by everything that is known of it: the worst of all severities.
+/// How bad an operator is by everything that is known of it: the worst of all severities, but for what it inherits.
 pub(super) fn overall(scales: &[Scale], op: &OpReport) -> f64 {
-    let all = scales.iter().filter_map(|s| s.of(op));
-    all.fold(0.0, f64::max)
+    let own = scales.iter().filter(|s| s.metric != Metric::CumulativeSqnr);
+    own.filter_map(|s| s.of(op)).fold(0.0, f64::max)
 }
 
 /// The scales of all metrics of which the report has a value.

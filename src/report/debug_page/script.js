@@ -72,7 +72,7 @@ const paint = () => {
     const step = severity === '' ? 'none' : `f${Math.round(Number(severity) * 8)}`;
     node.setAttribute('class', node.getAttribute('class').replace(/\b(f\d|none)\b/, step));
     node.querySelector('.v').textContent = text;
-    if (severity !== '') ranked.push([Number(severity), node, text]);
+    if (Number(severity) > 0) ranked.push([Number(severity), node, text]);
   }
   ranked.sort((a, b) => b[0] - a[0]);
   one('#rank').replaceChildren(...ranked.slice(0, WORST).map(([severity, node, text]) => {

@@ -6,6 +6,7 @@
 use super::drawing::scale;
 use super::metric::{Metric, Scale, decibel, faults, sqnr, step, word, worst};
 use crate::debug::{ErrorStats, OpReport, Report};
+use crate::num::DType;
 use crate::report::detail::number;
 use crate::report::page::escaped;
 use crate::report::table::shorten;
@@ -106,10 +107,30 @@ pub(super) fn used(op: &OpReport) -> Option<usize> {
     (!op.codes.is_empty()).then(|| op.codes.iter().filter(|&&n| n > 0).count())
 }
 
-/// Share of the elements at both ends of an integer tensor.
-pub(super) fn clamped(op: &OpReport) -> Option<f64> {
-    op.affine?;
-    Some(op.at_ends[0] + op.at_ends[1])
+/// The range that the integers of a tensor can hold.
+pub(super) fn whole(op: &OpReport) -> Option<(f64, f64)> {
+    let a = op.affine?;
+    let (low, high) = match op.dtype {
+        DType::I8 => (-128, 127),
+        DType::I16 => (-32768, 32767),
+        _ => return None,
+    };
+    let real = |q: i32| f64::from(a.scale) * f64::from(q - a.zero_point);
+    Some((real(low), real(high)))
+}
+
+/// Shares of the elements at the lowest and at the highest code, where the float tensor goes beyond: zeros behind a RELU are
+/// at an end and rightly so.
+pub(super) fn clamped(op: &OpReport) -> Option<[f64; 2]> {
+    let (a, (low, high)) = (op.affine?, whole(op)?);
+    let half = 0.5 * f64::from(a.scale);
+    let beyond = match op.extremes {
+        Some(e) => [e.min.0 < low - half, e.max.0 > high + half],
+        // One sample tells nothing of the range; an end that stands for 0 is no limit.
+        None => [low < 0.0, high > 0.0],
+    };
+    let share = |i: usize| if beyond[i] { op.at_ends[i] } else { 0.0 };
+    Some([share(0), share(1)])
 }
 
 /// Linear between what is harmless and what is bad in logarithms.
@@ -147,7 +168,7 @@ pub(super) fn section(report: &Report, scales: &[Scale]) -> String {
     th("scale", "scale", "step of the output's integers", true);
     th(
         "local_rmse",
-        "RMSE / scale",
+        "RMSE /\u{a0}scale",
         "root of the mean squared error in steps; pure rounding gives 0.289",
         true,
     );
@@ -180,15 +201,15 @@ pub(super) fn section(report: &Report, scales: &[Scale]) -> String {
         );
         th(
             "left_float_gain",
-            "left-float gain",
+            "left\u{2011}float gain",
             "loss that is won back where only this operator is left float",
             true,
         );
     }
     th(
         "clamped",
-        "at the ends",
-        "share of elements at the lowest or highest code",
+        "clamped",
+        "share of elements at an end of the codes that the float values go beyond",
         true,
     );
     th("codes_used", "used", "codes of 256 that occur", false);
@@ -241,7 +262,9 @@ fn row(i: usize, op: &OpReport, scales: &[Scale], asked: bool) -> String {
         cells.push(by(Metric::AloneLoss));
         cells.push(by(Metric::LeftFloatGain));
     }
-    cells.push(Cell::figure(clamped(op), share).bar(between(1e-3, 0.1)));
+    cells.push(
+        Cell::figure(clamped(op).map(|[low, high]| low + high), share).bar(between(1e-3, 0.1)),
+    );
     cells.push(Cell::figure(used(op).map(|n| n as f64), |v| {
         format!("{v:.0}")
     }));

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::example::{har, large, report};
+use super::table::clamped;
 use super::{debug_page, model_explorer, model_explorer_files};
 use crate::debug::OpAtOutput;
+use crate::num::Affine;
 use std::path::Path;
 
 /// For people who want to see it: `ZEROPOINT_DEBUG_PAGES=FOLDER` writes the pages of these tests there.
@@ -45,7 +47,8 @@ fn everything_is_on_the_page() {
         "3 with findings",
         "13 CUSTOM &#39;extra/debug_node&#39;",
         "10 193 of 9 184 112 integers differ",
-        "2.1 % at the highest",
+        "2.1 % at the highest; what is cut off is red",
+        "256 of 256 used, 2.1 % clamped",
         "Local RMSE by time step",
         "href=\"#o6\"",
     ] {
@@ -195,4 +198,25 @@ fn model_explorer_gets_a_value_an_operator() {
             "health"
         ]
     );
+}
+
+#[test]
+fn zeros_behind_a_relu_are_not_clamped() {
+    let mut relu = har().ops.swap_remove(2);
+    relu.affine = Some(Affine {
+        scale: 0.02,
+        zero_point: -128,
+    });
+    relu.at_ends = [0.7, 0.01];
+    let mut e = relu.extremes.unwrap();
+    (e.min.0, e.max.0) = (0.0, 5.1);
+    relu.extremes = Some(e);
+    assert_eq!(clamped(&relu), Some([0.0; 2]));
+    e.max.0 = 6.0;
+    relu.extremes = Some(e);
+    assert_eq!(clamped(&relu), Some([0.0, 0.01]));
+    relu.extremes = None;
+    assert_eq!(clamped(&relu), Some([0.0, 0.01]));
+    relu.affine = None;
+    assert_eq!(clamped(&relu), None);
 }
