@@ -21,6 +21,8 @@ const MARGIN: f64 = 14.0;
 /// A line over more layers than this runs straight: bends for all would make the graph huge.
 const MOST_BENDS: usize = 48;
 const SWEEPS: usize = 8;
+/// Lines give way to boxes: otherwise every shortcut would push the model a little further to a side.
+const BOX_WEIGHT: f64 = 1000.0;
 
 /// What stands at a place.
 #[derive(Clone, Debug, PartialEq)]
@@ -261,27 +263,29 @@ fn settle(wanted: &[f64], widths: &[f64]) -> Vec<f64> {
         offsets.push(right + w / 2.0);
         right += w + GAP;
     }
-    let mut blocks: Vec<(f64, usize)> = Vec::new();
-    for (w, o) in wanted.iter().zip(&offsets) {
-        blocks.push((w - o, 1));
+    // Sums of what is wanted, of weights, and the number of members.
+    let mut blocks: Vec<(f64, f64, usize)> = Vec::new();
+    for ((x, o), &w) in wanted.iter().zip(&offsets).zip(widths) {
+        let weight = if w > BEND { BOX_WEIGHT } else { 1.0 };
+        blocks.push((weight * (x - o), weight, 1));
         while let [.., a, b] = blocks[..] {
-            if b.0 / b.1 as f64 >= a.0 / a.1 as f64 {
+            if b.0 / b.1 >= a.0 / a.1 {
                 break;
             }
             blocks.truncate(blocks.len() - 2);
-            blocks.push((a.0 + b.0, a.1 + b.1));
+            blocks.push((a.0 + b.0, a.1 + b.1, a.2 + b.2));
         }
     }
     let starts = blocks
         .iter()
-        .flat_map(|&(sum, n)| std::iter::repeat_n(sum / n as f64, n));
+        .flat_map(|&(sum, weight, n)| std::iter::repeat_n(sum / weight, n));
     starts.zip(offsets).map(|(start, o)| start + o).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::debug_page::example::{chain, op, report};
+    use crate::report::debug_page::example::{chain, large, op, report};
 
     #[test]
     fn a_chain_is_a_strip() {
@@ -336,6 +340,12 @@ mod tests {
         assert!(l.places.contains(&Place::Op(vec![0, 1])));
         let none = layout(&report(Vec::new()));
         assert!(none.places.is_empty() && none.height.is_finite());
+    }
+
+    #[test]
+    fn shortcuts_do_not_push_the_model_aside() {
+        let l = layout(&large(200));
+        assert!(l.width < 2.0 * BOX, "{}", l.width);
     }
 
     #[test]
