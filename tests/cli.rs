@@ -250,7 +250,7 @@ fn help_shows_examples_and_wrong_usage_is_2() {
         assert!(help.contains(words), "{help}");
     }
     for command in [
-        "quantize", "run", "evaluate", "verify", "inspect", "devices", "ops",
+        "quantize", "run", "evaluate", "compare", "verify", "inspect", "devices", "ops",
     ] {
         assert!(help.contains(command));
         let own = zp(&[command, "--help"]).ok().out;

@@ -1,11 +1,13 @@
-//! Scores and distances against scikit-learn and numpy (`golden/metrics.json`, made by the script beside it),
-//! and what must hold for all data.
+//! Scores and distances against scikit-learn and numpy (`golden/metrics.json`, `golden/areas.json`, made by the scripts
+//! beside them), and what must hold for all data.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
 use serde_json::Value;
-use zeropoint::evaluate::{Classification, Distance, Error, Figures, Metrics};
+use zeropoint::evaluate::{
+    Classification, Distance, Error, Figures, METRICS, Metrics, metric, usual,
+};
 
 fn golden(kind: &str) -> Vec<Value> {
     let all: Value = serde_json::from_str(include_str!("golden/metrics.json")).unwrap();
@@ -158,6 +160,116 @@ fn distances_are_numpys() {
     }
 }
 
+/// The value of a metric after these samples: labels, float output, output under test.
+type Rows = Vec<(Vec<i64>, Vec<f32>, Vec<f32>)>;
+
+fn value(name: &str, rows: &Rows) -> Option<f64> {
+    let mut metric = metric(name).unwrap();
+    for (labels, float, test) in rows {
+        metric.add(labels, float, test).unwrap();
+    }
+    metric.value()
+}
+
+/// The value a file states, to 1e-12.
+fn assert_value(case: &Value, key: &str, name: &str, rows: &Rows) {
+    let ours = value(name, rows).filter(|x| x.is_finite());
+    assert_same(case, key, &serde_json::to_value(ours).unwrap());
+}
+
+#[test]
+fn metrics_by_name_are_scikit_learns_and_numpys() {
+    for case in &golden("classification") {
+        let labels = case["labels"].as_array().unwrap().iter().map(integers);
+        let scores = scores_of(case).into_iter();
+        let scores = scores.map(|row| row.iter().map(|&x| x as f32).collect::<Vec<f32>>());
+        let rows: Rows = labels.zip(scores).map(|(l, s)| (l, s.clone(), s)).collect();
+        assert_value(case, "accuracy", "accuracy", &rows);
+        assert_value(case, "macro_f1", "f1", &rows);
+        assert_value(case, "top5_accuracy", "top5", &rows);
+        assert_eq!(value("agreement", &rows), Some(1.0));
+    }
+    for case in &golden("distance") {
+        let read = |key: &str| case[key].as_array().unwrap().iter().map(reals);
+        let pairs = read("reference").zip(read("test"));
+        let rows: Rows = pairs.map(|(r, t)| (Vec::new(), r, t)).collect();
+        for (key, name) in [
+            ("sqnr_db", "sqnr"),
+            ("cosine", "cosine"),
+            ("rmse", "rmse"),
+            ("max_abs_error", "max-error"),
+        ] {
+            assert_value(case, key, name, &rows);
+        }
+        if case["exact"] == true {
+            assert_eq!(value("sqnr", &rows), Some(f64::INFINITY));
+        }
+    }
+}
+
+#[test]
+fn areas_are_scikit_learns() {
+    let cases: Vec<Value> = serde_json::from_str(include_str!("golden/areas.json")).unwrap();
+    assert_eq!(cases.len(), 8);
+    for case in &cases {
+        let scores = case["scores"].as_array().unwrap().iter().map(reals);
+        let labels = integers(&case["labels"]).into_iter();
+        let rows: Rows = labels
+            .zip(scores)
+            .map(|(l, s)| (vec![l], s.clone(), s))
+            .collect();
+        assert_value(case, "value", case["metric"].as_str().unwrap(), &rows);
+        let turned: Rows = rows.iter().rev().cloned().collect();
+        assert_value(case, "value", case["metric"].as_str().unwrap(), &turned);
+    }
+}
+
+#[test]
+fn what_a_metric_cannot_measure_is_refused_and_changes_nothing() {
+    let unknown = metric("accurancy").err().unwrap();
+    for known in &METRICS {
+        assert!(unknown.to_string().contains(known.name), "{unknown}");
+        let mut metric = known.start();
+        assert_eq!((metric.name(), metric.value()), (known.name, None));
+        metric.add(&[1], &[0.0, 1.0], &[0.5, 0.0]).unwrap();
+        let before = metric.value();
+        let nan = metric.add(&[1], &[0.0, 1.0], &[0.5, f32::NAN]);
+        assert!(nan.is_err(), "{}", known.name);
+        assert_eq!(
+            metric.add(&[], &[0.0, 1.0], &[0.5, 0.0]).is_err(),
+            known.labels
+        );
+        assert_eq!(
+            metric.add(&[2], &[0.0, 1.0], &[0.5, 0.0]).is_err(),
+            known.labels
+        );
+        if known.labels {
+            assert_eq!(metric.value(), before, "{}", known.name);
+        }
+        let one = known.start().add(&[1], &[0.5], &[0.5]);
+        let areas = known.name.starts_with("auc");
+        assert_eq!(one.is_err(), known.classes && !areas, "{}", known.name);
+    }
+    let names = |labels, elements| {
+        usual(labels, elements)
+            .iter()
+            .map(|k| k.name)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(true, 7),
+        ["accuracy", "f1", "agreement", "sqnr", "cosine"]
+    );
+    assert_eq!(names(false, 7), ["agreement", "sqnr", "cosine"]);
+    assert_eq!(names(true, 1), ["sqnr", "cosine"]);
+    let lower: Vec<&str> = METRICS
+        .iter()
+        .filter(|k| !k.start().larger_is_better())
+        .map(|k| k.name)
+        .collect();
+    assert_eq!(lower, ["rmse", "max-error"]);
+}
+
 #[test]
 fn what_cannot_be_scored_is_refused_and_changes_nothing() {
     assert_eq!(Classification::new(1).unwrap_err(), Error::TooFewClasses(1));
@@ -299,6 +411,20 @@ proptest! {
         prop_assert_eq!(&distance(&turned).figures().unwrap(), &whole);
         prop_assert!(whole.mean_abs_error <= whole.rmse * (1.0 + 1e-9));
         prop_assert!(whole.rmse <= whole.max_abs_error * (1.0 + 1e-9));
+    }
+
+    #[test]
+    fn no_metric_depends_on_the_order(samples in scored()) {
+        let row = |(scores, label): &(Vec<u8>, i64)| {
+            let test: Vec<f32> = scores.iter().map(|&x| f32::from(x) / 3.0).collect();
+            let float: Vec<f32> = scores.iter().map(|&x| f32::from(x * 7 % 5)).collect();
+            (vec![*label], float, test)
+        };
+        for known in METRICS.iter().filter(|known| known.name != "auc-max") {
+            let rows: Rows = samples.iter().map(row).collect();
+            let turned: Rows = rows.iter().rev().cloned().collect();
+            prop_assert_eq!(value(known.name, &rows), value(known.name, &turned));
+        }
     }
 
     #[test]

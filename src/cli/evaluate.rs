@@ -140,7 +140,7 @@ fn evaluate(
 }
 
 /// Class names, one a line; a name stands for its line's number.
-fn read_names(path: &Path) -> Result<Vec<String>, Failure> {
+pub(super) fn read_names(path: &Path) -> Result<Vec<String>, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
     Ok(text

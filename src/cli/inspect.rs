@@ -3,7 +3,7 @@
 use super::{Failure, output};
 use clap::Args;
 use std::path::{Path, PathBuf};
-use zeropoint::kernel::{self, Kernel};
+use zeropoint::kernel;
 use zeropoint::report::{self, Cost, Inspection, Structure};
 use zeropoint::{model, simplify};
 
@@ -70,27 +70,7 @@ fn cost(model: model::Model, name: &str) -> Option<Cost> {
     for (step, floor) in program.steps.iter().zip(program.floors().steps) {
         let kind = program.graph.nodes[step.node].op.name().to_owned();
         *all.operations.entry(kind).or_insert(0) += floor.operations;
-        let results = program.graph.elements(step.outputs[0]) as u64;
-        all.multiply_adds += multiply_adds(&step.kernel, floor.operations, results);
     }
+    all.multiply_adds = program.multiply_adds().total();
     Some(all)
-}
-
-/// A product counts as two operations; an LSTM has ten more for each result.
-fn multiply_adds(kernel: &Kernel, operations: u64, results: u64) -> u64 {
-    match kernel {
-        Kernel::ConvF32(_)
-        | Kernel::ConvI8(_)
-        | Kernel::DepthwiseF32(_)
-        | Kernel::DepthwiseI8(_)
-        | Kernel::FullyConnectedF32(_)
-        | Kernel::FullyConnectedI8(_)
-        | Kernel::MatmulF32(_)
-        | Kernel::MatmulI8(_)
-        | Kernel::RnnF32(_)
-        | Kernel::SvdfF32(_)
-        | Kernel::SvdfI8(_) => operations / 2,
-        Kernel::LstmF32(_) | Kernel::LstmI8(_) => operations.saturating_sub(10 * results) / 2,
-        _ => 0,
-    }
 }

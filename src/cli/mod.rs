@@ -4,6 +4,7 @@
 mod calibrate;
 mod check;
 mod choices;
+mod compare;
 mod debug;
 mod detail;
 mod devices;
@@ -43,6 +44,7 @@ A float model and a few hundred real samples make an int8 model:
   zeropoint quantize model.tflite --data calib.npz -o model_int8.tflite
   zeropoint verify model.tflite model_int8.tflite --data eval.npz
   zeropoint evaluate model.tflite model_int8.tflite --data eval.npz
+  zeropoint compare model.tflite model_int8.tflite model_int16x8.tflite --data eval.npz --html compare.html
 
 Data is .npz or .npy: arrays input_0, input_1, … (or named like the model's inputs), first axis = sample; labels beside them.
 Exit codes: 0 ok, 1 a check failed, 2 wrong usage or input, 3 device.";
@@ -59,6 +61,8 @@ enum Command {
     Run(run::Arguments),
     /// Score classifiers against labels, several models side by side
     Evaluate(evaluate::Arguments),
+    /// Set quantized models side by side: what they answer, how far they are from the float model, what they cost
+    Compare(compare::Arguments),
     /// Prove that a quantized model gives the same bits on every device, and measure its distance to the float model
     Verify(verify::Arguments),
     /// Say which operators of a quantized model cost how much, and why
@@ -81,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(a) => calibrate::run(&a),
         Command::Run(a) => run::run(&a),
         Command::Evaluate(a) => evaluate::run(&a),
+        Command::Compare(a) => compare::run(&a),
         Command::Verify(a) => verify::run(&a),
         Command::Debug(a) => debug::run(&a),
         Command::Inspect(a) => inspect::run(&a),

@@ -201,13 +201,13 @@ fn compare(
 }
 
 /// The real numbers a tensor stands for.
-fn real(graph: &Graph, id: TensorId, values: &Values) -> Vec<f32> {
+pub(super) fn real(graph: &Graph, id: TensorId, values: &Values) -> Vec<f32> {
     let affine = graph.tensors[id].affine();
     values.to_f32(|q| affine.map_or(q as f32, |a| a.scale * (q as f32 - a.zero_point as f32)))
 }
 
 /// The quantized model must be one of the float model's.
-fn check_outputs(float: &Graph, quantized: &Graph) -> Result<(), Failure> {
+pub(super) fn check_outputs(float: &Graph, quantized: &Graph) -> Result<(), Failure> {
     let shapes = |g: &Graph| -> Vec<Vec<usize>> {
         g.results()
             .iter()

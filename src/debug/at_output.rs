@@ -56,6 +56,9 @@ pub struct AtOutput {
     /// Positions in the quantized graph.
     #[serde(skip)]
     pub nodes: Vec<usize>,
+    /// Names of what they compute, in the float model.
+    #[serde(skip)]
+    pub float_names: Vec<String>,
     /// Indices in the quantized file.
     pub op_indices: Vec<usize>,
     /// Share of the model's multiplications.
@@ -128,10 +131,13 @@ impl<'a> Questions<'a> {
         for (step, floor) in program.steps.iter().zip(&floors.steps) {
             work[step.node] += floor.operations as f64 / floors.total.operations.max(1) as f64;
         }
+        for (&last, group) in &matching.together {
+            work[last] += group.iter().map(|&i| work[i]).sum::<f64>();
+        }
         // A node by its worst output; what rounds inputs is always asked about.
         let mut worst: BTreeMap<usize, f64> = BTreeMap::new();
         for row in &found.rows {
-            let node = &graph.nodes[row.node];
+            let node = &graph.nodes[row.last];
             let of_input = is_input(graph.inputs.as_slice(), node);
             if matches!(row.local, Local::Nothing) || (node.op == Op::Quantize && !of_input) {
                 continue;
@@ -141,7 +147,7 @@ impl<'a> Questions<'a> {
                 (Local::Measured(stats), _) => stats.sqnr_db.unwrap_or(f64::INFINITY),
                 _ => 0.0,
             };
-            let entry = worst.entry(row.node).or_insert(sqnr);
+            let entry = worst.entry(row.last).or_insert(sqnr);
             *entry = entry.min(sqnr);
         }
         let mut order: Vec<(usize, f64)> = worst.into_iter().collect();
@@ -155,7 +161,7 @@ impl<'a> Questions<'a> {
         for row in &found.rows {
             let node = &graph.nodes[row.node];
             if !matches!(row.local, Local::Nothing) && node.op != Op::Quantize {
-                kinds.entry(node.op.name()).or_default().push(row.node);
+                kinds.entry(node.op.name()).or_default().push(row.last);
             }
         }
         let kinds = kinds.into_iter().filter_map(|(name, mut nodes)| {
@@ -166,7 +172,7 @@ impl<'a> Questions<'a> {
         let units = nodes.into_iter().map(|i| Question {
             name: match graph.nodes[i].op {
                 Op::Quantize => "rounding of the input".into(),
-                _ => graph.nodes[i].describe(),
+                _ => graph.nodes[matching.main(i)].describe(),
             },
             nodes: vec![i],
         });
@@ -179,21 +185,20 @@ impl<'a> Questions<'a> {
         })
     }
 
+    /// Name of what a node computes, in the float model.
+    fn name(&self, node: usize) -> Option<String> {
+        let id = self.task.quantized.nodes[node].outputs[0];
+        let f = self.matching.float[id]?;
+        Some(self.task.float.tensors[f].name.clone())
+    }
+
     /// What the answers cost at most, for so many samples.
     pub fn cost(&self, samples: usize) -> Cost {
         let together = self.units.len().min(TOGETHER).saturating_sub(1);
         Cost {
             models: 2 + 2 * (self.units.len() + self.kinds.len() + together),
-            samples: samples.min(self.most_samples()),
+            samples: samples.min(most_samples(self.task)),
         }
-    }
-
-    fn most_samples(&self) -> usize {
-        let bytes = |g: &crate::graph::Graph| -> usize {
-            let ids = g.inputs.iter().chain(&g.outputs);
-            ids.map(|&id| g.elements(id) * 4).sum()
-        };
-        (KEPT_BYTES / (bytes(self.task.float) + bytes(self.task.quantized)).max(1)).max(1)
     }
 
     /// Asks; `scores` is the output that holds the scores of classes, `progress` is told of each model.
@@ -248,14 +253,17 @@ impl<'a> Questions<'a> {
                 false => None,
             };
             progress();
+            let mains = question.nodes.iter().map(|&i| self.matching.main(i));
+            let mains: Vec<usize> = mains.collect();
             Ok(AtOutput {
                 name: question.name.clone(),
-                nodes: question.nodes.clone(),
-                op_indices: question
+                float_names: question
                     .nodes
                     .iter()
-                    .map(|&i| graph.nodes[i].index)
+                    .filter_map(|&i| self.name(i))
                     .collect(),
+                op_indices: mains.iter().map(|&i| graph.nodes[i].index).collect(),
+                nodes: mains,
                 work: question.nodes.iter().map(|&i| self.work[i]).sum(),
                 alone_loss: only.loss,
                 left_float_gain: left.as_ref().map(|s| base.loss - s.loss),
@@ -269,9 +277,12 @@ impl<'a> Questions<'a> {
             self.kinds.iter().map(&mut ask).collect::<Result<_, _>>()?;
         let worst: Vec<&AtOutput> = ops.iter().filter(|o| o.left_float.is_some()).collect();
         for count in 2..=worst.len().min(TOGETHER) {
-            let mut nodes: Vec<usize> = worst[..count].iter().map(|o| o.nodes[0]).collect();
-            nodes.sort_unstable();
-            if groups.iter().any(|g| g.nodes == nodes) {
+            let mut mains: Vec<usize> = worst[..count].iter().map(|o| o.nodes[0]).collect();
+            mains.sort_unstable();
+            let is_last = |i: &usize| mains.contains(&self.matching.main(*i));
+            let units = self.units.iter().flat_map(|q| &q.nodes);
+            let nodes: Vec<usize> = units.copied().filter(is_last).collect();
+            if groups.iter().any(|g| g.nodes == mains) {
                 continue;
             }
             let name = format!("the {count} worst together");
@@ -298,14 +309,23 @@ fn is_input(inputs: &[TensorId], node: &crate::graph::Node) -> bool {
     node.op == Op::Quantize && node.inputs[0].is_some_and(|id| inputs.contains(&id))
 }
 
+/// How many samples are kept at most.
+pub(super) fn most_samples(task: Task<'_>) -> usize {
+    let bytes = |g: &crate::graph::Graph| -> usize {
+        let ids = g.inputs.iter().chain(&g.outputs);
+        ids.map(|&id| g.elements(id) * 4).sum()
+    };
+    (KEPT_BYTES / (bytes(task.float) + bytes(task.quantized)).max(1)).max(1)
+}
+
 /// So many samples of all, evenly spread.
-fn spread(all: usize, most: usize) -> Vec<usize> {
+pub(super) fn spread(all: usize, most: usize) -> Vec<usize> {
     let n = most.min(all);
     (0..n).map(|i| i * all / n).collect()
 }
 
 /// Reads some samples.
-fn read(data: &mut DataSet, chosen: &[usize]) -> Result<Vec<Values>, Error> {
+pub(super) fn read(data: &mut DataSet, chosen: &[usize]) -> Result<Vec<Values>, Error> {
     data.rewind().map_err(stream::Error::Data)?;
     let mut all: Vec<Values> = Vec::new();
     stream::each(data, 64, |batch| {
@@ -331,7 +351,7 @@ fn read(data: &mut DataSet, chosen: &[usize]) -> Result<Vec<Values>, Error> {
 }
 
 /// Scores results.
-struct Judge {
+pub(super) struct Judge {
     reference: Vec<Vec<f32>>,
     labels: Option<Vec<Vec<i64>>>,
     scores: usize,
@@ -341,7 +361,7 @@ struct Judge {
 }
 
 impl Judge {
-    fn new(
+    pub(super) fn new(
         reference: Vec<Vec<f32>>,
         labels: Option<Vec<Vec<i64>>>,
         scores: usize,
@@ -360,7 +380,7 @@ impl Judge {
         }
     }
 
-    fn score(&self, results: &[Vec<f32>]) -> Score {
+    pub(super) fn score(&self, results: &[Vec<f32>]) -> Score {
         let mut loss = 0.0;
         for ((reference, test), &signal) in self.reference.iter().zip(results).zip(&self.signals) {
             let n = (reference.len() / self.samples).max(1);

@@ -22,6 +22,9 @@ pub struct Row {
     /// Position of its operator in the quantized graph.
     #[serde(skip)]
     pub node: usize,
+    /// Position of what computes the tensor: the operator, or a TRANSPOSE behind it that belongs to it.
+    #[serde(skip)]
+    pub last: usize,
     /// Index of its operator in the quantized file.
     pub op_index: usize,
     /// Name of the operator.
@@ -237,7 +240,8 @@ pub fn errors(
         Ok::<(), Error>(())
     })?;
     let rows = planned.iter().zip(&tallies);
-    let rows = rows.map(|(p, t)| row(task, p, t, samples)).collect();
+    let rows = rows.map(|(p, t)| row(task, matching, p, t, samples));
+    let rows = rows.collect();
     Ok(Findings { rows, samples })
 }
 
@@ -267,14 +271,16 @@ fn real(graph: &Graph, id: TensorId, values: &Values) -> Vec<f32> {
     values.to_f32(|q| affine.map_or(q as f32, |a| a.scale * (q as f32 - a.zero_point as f32)))
 }
 
-fn row(task: Task<'_>, p: &Planned, t: &Tallies, samples: usize) -> Row {
+fn row(task: Task<'_>, matching: &Matching, p: &Planned, t: &Tallies, samples: usize) -> Row {
     use crate::kernel::distance::counts::{CODES, HIGHEST, LOWEST};
-    let node = &task.quantized.nodes[p.node];
+    let main = matching.main(p.node);
+    let node = &task.quantized.nodes[main];
     let tensor = &task.quantized.tensors[p.tensor];
     let scale = tensor.affine().map(|a| a.scale);
     let counts = &t.cumulative.counts;
     Row {
-        node: p.node,
+        node: main,
+        last: p.node,
         op_index: node.index,
         op_name: node.op.name().into(),
         tensor: p.tensor,
@@ -343,7 +349,7 @@ fn plan(task: Task<'_>, matching: &Matching) -> (Graph, Vec<Planned>) {
                 weave.float_node(node);
             }
             done = done.max(upto);
-            let local = local(&mut weave, task, matching, &producers, node, place);
+            let local = local(&mut weave, task, matching, &producers, position, place);
             let (local, by_time) = match local {
                 Reference::At(id) => {
                     let by_time = by_time(&mut weave, node, tensor, id);
@@ -393,11 +399,12 @@ fn local(
     task: Task<'_>,
     matching: &Matching,
     producers: &HashMap<TensorId, usize>,
-    node: &Node,
+    position: usize,
     place: usize,
 ) -> Reference {
-    let tensor = node.outputs[place];
     let quantized = task.quantized;
+    let node = &quantized.nodes[position];
+    let tensor = node.outputs[place];
     if node.op == Op::Quantize {
         return match node.inputs[0] {
             Some(id) => Reference::At(weave.real(id)),
@@ -409,6 +416,7 @@ fn local(
     };
     let inputs = || node.inputs.iter().flatten();
     if let Op::Move(motion) = &node.op
+        && matching.main(position) == position
         && !matches!(motion, Move::PadV2)
         && inputs()
             .filter(|&&id| quantized.is_activation(id))
@@ -426,7 +434,7 @@ fn local(
     }
     // What the quantized operator reads, by the tensor of the float model that it stands for.
     let mut known: HashMap<TensorId, TensorId> = HashMap::new();
-    for &id in inputs() {
+    for id in matching.reads(quantized, position) {
         if quantized.is_activation(id)
             && !quantized.tensors[id].variable
             && let Some(f) = matching.float[id]

@@ -6,16 +6,35 @@
 //! are equal may be those of a weight.
 
 use super::Error;
-use crate::graph::{Activation, Graph, Node, Op, TensorId, Unary};
+use crate::graph::{Activation, Graph, Move, Node, Op, TensorId, Unary};
 use std::collections::{HashMap, HashSet};
 
 /// For each tensor of the quantized model the tensor of the float model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Matching {
     /// By tensor of the quantized model; none for constants and for what only the quantized model has.
     pub float: Vec<Option<TensorId>>,
     /// Nodes of the quantized model, by position, of which no counterpart was found.
     pub unknown: Vec<usize>,
+    /// Nodes that one counterpart stands for together, by the last of them: TRANSPOSE, convolution, TRANSPOSE, as a mixed model
+    /// of zeropoint's has them; all but the last, in order.
+    pub together: HashMap<usize, Vec<usize>>,
+}
+
+impl Matching {
+    /// The node that does the work: the convolution of a group, else the node itself.
+    pub(super) fn main(&self, node: usize) -> usize {
+        self.together.get(&node).map_or(node, |group| group[1])
+    }
+
+    /// What a node reads together with those that belong to it.
+    pub(super) fn reads(&self, graph: &Graph, node: usize) -> Vec<TensorId> {
+        let group = self.together.get(&node).into_iter().flatten();
+        let nodes = group.chain([&node]).map(|&i| &graph.nodes[i]);
+        nodes
+            .flat_map(|n| n.inputs.iter().flatten().copied())
+            .collect()
+    }
 }
 
 /// Matches two models.
@@ -40,7 +59,7 @@ pub fn matching(float: &Graph, quantized: &Graph) -> Result<Matching, Error> {
     }
     let mut work = Work::new(float, quantized);
     for (position, node) in quantized.nodes.iter().enumerate() {
-        if !node.op.is_opaque() && !work.node(node) {
+        if !node.op.is_opaque() && !work.turned(position, node) && !work.node(node) {
             work.unknown.push(position);
         }
     }
@@ -51,6 +70,7 @@ pub fn matching(float: &Graph, quantized: &Graph) -> Result<Matching, Error> {
     Ok(Matching {
         float: work.of,
         unknown: work.unknown,
+        together: work.together,
     })
 }
 
@@ -64,6 +84,9 @@ struct Work<'a> {
     names: HashMap<&'a str, Option<TensorId>>,
     taken: HashSet<TensorId>,
     unknown: Vec<usize>,
+    /// Nodes so far of a convolution between two TRANSPOSEs, by what the last of them writes.
+    turned: HashMap<TensorId, Vec<usize>>,
+    together: HashMap<usize, Vec<usize>>,
 }
 
 impl<'a> Work<'a> {
@@ -96,7 +119,47 @@ impl<'a> Work<'a> {
             names,
             taken: HashSet::new(),
             unknown: Vec::new(),
+            turned: HashMap::new(),
+            together: HashMap::new(),
         }
+    }
+
+    /// A convolution between two TRANSPOSEs stands for one without. Nodes but the last count as unknown until that is found.
+    fn turned(&mut self, position: usize, node: &Node) -> bool {
+        let is_transpose = |n: &Node| n.op == Op::Move(Move::Transpose);
+        let is_conv = |n: &Node| matches!(n.op, Op::Conv2d(_) | Op::DepthwiseConv2d(_));
+        let Some(from) = node.inputs.first().copied().flatten() else {
+            return false;
+        };
+        let mut so_far = self.turned.remove(&from).unwrap_or_default();
+        match so_far.len() {
+            0 if is_transpose(node) && self.of[from].is_some() => {}
+            1 if is_conv(node) => {}
+            2 if is_transpose(node) => {
+                let [first, conv] = [
+                    &self.quantized.nodes[so_far[0]],
+                    &self.quantized.nodes[so_far[1]],
+                ];
+                let read = [first.inputs[0].and_then(|id| self.of[id])];
+                // As if the convolution wrote what the last TRANSPOSE writes.
+                let as_one = Node {
+                    outputs: node.outputs.clone(),
+                    ..conv.clone()
+                };
+                let Some(found) = self.by_structure(&as_one, &read) else {
+                    return false;
+                };
+                self.of[node.outputs[0]] = Some(found[0]);
+                self.taken.insert(found[0]);
+                self.unknown.retain(|i| !so_far.contains(i));
+                self.together.insert(position, so_far);
+                return true;
+            }
+            _ => return false,
+        }
+        so_far.push(position);
+        self.turned.insert(node.outputs[0], so_far);
+        false
     }
 
     /// Finds what a node of the quantized model stands for.

@@ -3,25 +3,34 @@
 //! - [`matching()`] finds what each tensor of the quantized model is in the float one.
 //! - [`errors()`] runs both over the data at once, with every float operator a second time on the inputs of the quantized one,
 //!   and measures what each operator adds (*local*) and what has come together (*cumulative*).
+//! - [`Questions`] asks what each operator does to the outputs.
+//! - [`waterfall()`] tells where errors come from, [`gates()`] which gate of an LSTM, and [`hybrid_scales()`] what scales rows
+//!   of floats get as a model runs.
 //!
 //! The model that is analysed is the one that was given: nothing is quantized anew.
 
 mod at_output;
 mod errors;
+mod gates;
 mod health;
+mod hybrid;
 mod matching;
 mod numerics;
 mod report;
 mod resident;
 mod run;
 mod samples;
+mod simulate;
 mod swap;
 mod tally;
 mod verdict;
+mod waterfall;
 mod weave;
 
 pub use at_output::{Asked, AtOutput, AtOutputs, Cost, Questions, Score};
 pub use errors::{Findings, Local, Row, errors};
+pub use gates::{Gates, gates};
+pub use hybrid::hybrid_scales;
 pub use matching::{Matching, matching};
 pub use numerics::numerics;
 pub use report::{
@@ -30,6 +39,7 @@ pub use report::{
 };
 pub use run::{Event, Wanted, debug};
 pub use tally::{Channel, ErrorStats, Extremes};
+pub use waterfall::{LOSS, LOSS_ALONE, SOURCES, SQUARED_ERROR, waterfall, waterfall_cost};
 
 use crate::graph::Graph;
 use crate::kernel::{Device, DeviceError, Feed};

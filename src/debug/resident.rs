@@ -13,6 +13,8 @@ use std::collections::HashMap;
 
 /// Shares of the work behind which a graph may begin.
 const SHARES: [f64; 7] = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875];
+/// Bytes that are kept at one place at most.
+const KEPT_BYTES: usize = 64 << 20;
 
 /// Where graphs run.
 #[derive(Clone, Copy)]
@@ -48,7 +50,7 @@ impl<'a> Resident<'a> {
             starts: Vec::new(),
         };
         let program = prepare(known.clone())?;
-        for place in prefix::places(&program, samples, &SHARES) {
+        for place in prefix::places(&program, samples, &SHARES, KEPT_BYTES) {
             // From the place before, if there is one.
             let before = resident.starts.last();
             let head = prefix::head(&known, before.map(|(place, _)| place), &place);
@@ -66,6 +68,23 @@ impl<'a> Resident<'a> {
         }
         let results = resident.results(known)?;
         Ok((resident, results))
+    }
+
+    /// Keeps samples alone, for graphs that have nothing in common.
+    pub fn alone(at: Seat<'a>, samples: usize, inputs: Vec<Values>) -> Resident<'a> {
+        Resident {
+            at,
+            known: Graph {
+                file: String::new(),
+                tensors: Vec::new(),
+                nodes: Vec::new(),
+                inputs: Vec::new(),
+                outputs: Vec::new(),
+            },
+            samples,
+            inputs,
+            starts: Vec::new(),
+        }
     }
 
     /// The results of a graph, real, one array each.

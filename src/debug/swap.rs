@@ -9,14 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 /// The float model as it is, with the numbers of a woven graph.
 pub(super) fn float(task: Task<'_>) -> Graph {
-    alone(
-        task,
-        &Matching {
-            float: Vec::new(),
-            unknown: Vec::new(),
-        },
-        &HashSet::new(),
-    )
+    alone(task, &Matching::default(), &HashSet::new())
 }
 
 /// The float model, with these nodes of the quantized one in place of its own: floats are rounded to what a node reads, and its
@@ -52,18 +45,16 @@ pub(super) fn alone(task: Task<'_>, matching: &Matching, nodes: &HashSet<usize>)
     let behind_inputs = weave.graph.nodes.len();
     let mut done: HashSet<usize> = HashSet::new();
     for node in task.float.nodes.iter().filter(|n| !n.op.is_opaque()) {
-        let by: HashSet<usize> = node
-            .outputs
-            .iter()
-            .filter_map(|id| instead.get(id))
-            .copied()
-            .collect();
-        if by.is_empty() {
+        let by = node.outputs.iter().filter_map(|id| instead.get(id));
+        if by.clone().next().is_none() {
             weave.float_node(node);
         }
-        for i in by {
+        for &i in by {
             if done.insert(i) {
-                quantized(&mut weave, task, matching, &task.quantized.nodes[i]);
+                let group = matching.together.get(&i).into_iter().flatten();
+                for &i in group.chain([&i]) {
+                    quantized(&mut weave, task, matching, &task.quantized.nodes[i]);
+                }
             }
         }
     }
@@ -146,7 +137,7 @@ pub(super) fn left_float(task: Task<'_>, matching: &Matching, nodes: &HashSet<us
             continue;
         }
         let mut known: HashMap<TensorId, TensorId> = HashMap::new();
-        for &id in node.inputs.iter().flatten() {
+        for id in matching.reads(graph, i) {
             let Some(f) = matching.float[id].filter(|_| graph.is_activation(id)) else {
                 continue;
             };
@@ -195,7 +186,7 @@ fn is_of_float(graph: &Graph, node: &Node) -> bool {
 }
 
 /// Without nodes that nobody needs.
-fn prune(mut graph: Graph) -> Graph {
+pub(super) fn prune(mut graph: Graph) -> Graph {
     let mut needed: HashSet<TensorId> = graph.outputs.iter().copied().collect();
     let mut keep = vec![false; graph.nodes.len()];
     for (keep, node) in keep.iter_mut().zip(&graph.nodes).rev() {

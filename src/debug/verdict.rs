@@ -149,11 +149,10 @@ fn options(chosen: &AtOutput, graph: &Graph) -> String {
     if chosen.nodes.iter().all(|&i| kind(i) == first) && of_kind == chosen.nodes.len() {
         return format!("--skip-op {first}");
     }
-    let names = chosen.nodes.iter().map(|&i| {
-        let name = &graph.tensors[graph.nodes[i].outputs[0]].name;
+    let names = chosen.float_names.iter().map(|name| {
+        // The first of the names that a converter has joined.
         let name = name.split(';').next().unwrap_or(name);
-        let text = regex_literal(name);
-        format!("--skip-node '^{text}'")
+        format!("--skip-node '^{}(;|$)'", regex_literal(name))
     });
     names.collect::<Vec<_>>().join(" ")
 }

@@ -2,18 +2,24 @@
 //!
 //! [`Classification`] scores class predictions against labels, [`Distance`] measures a test tensor against a
 //! reference, [`Growth`] tells whether samples were enough for a range. The first two take one sample at a time and merge:
-//! the results depend neither on the order of the samples nor on how they were shared out, to the last bit. No I/O, no
-//! device, no model is known here.
+//! the results depend neither on the order of the samples nor on how they were shared out, to the last bit. [`METRICS`]
+//! gives figures of both, and areas under ROC curves, by name; [`Metric`] is for others. No I/O, no device, no model is
+//! known here.
 
+mod auc;
 mod classification;
 mod distance;
 mod exact_sum;
+mod flips;
 pub mod growth;
+mod metric;
 mod tensors;
 
 pub use classification::{Cell, ClassMetrics, Classification, Confusion, Metrics};
 pub use distance::{Distance, Figures};
+pub use flips::Flips;
 pub use growth::{Extreme, Growth, Verdict, growth};
+pub use metric::{Known, METRICS, Metric, Unit, known, metric, usual};
 pub use tensors::Equality;
 
 /// Why something could not be scored.
@@ -92,6 +98,17 @@ pub enum Error {
         /// The test's value, as text.
         test: String,
     },
+    /// A name that no metric has.
+    #[error("there is no metric '{name}'; there are {known}")]
+    UnknownMetric {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// What a metric of someone else has to say.
+    #[error("{0}")]
+    Metric(String),
 }
 
 /// Index of the first highest value, as numpy's argmax finds it; 0 for an empty slice. No NaN in it.

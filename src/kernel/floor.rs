@@ -3,8 +3,11 @@
 //! A multiplication and an addition count as two operations. Elementwise work counts one operation a result, a
 //! reduction one an input, a SOFTMAX four a value, an LSTM ten a cell and step beside its products. Each operator reads its
 //! inputs and writes its outputs once; weights are read once a batch and counted apart.
+//!
+//! [`MultiplyAdds`] counts products alone, and by the numbers that they are computed in.
 
-use super::{Kernel, Program, Step};
+use super::{Int16, Kernel, Program, Step};
+use std::collections::BTreeSet;
 
 /// The floor of one step, for one sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -26,7 +29,49 @@ pub struct Floors {
     pub total: Floor,
 }
 
+/// Multiplications with an addition (MACs) of one sample in convolutions, products and recurrent cells, by how they are
+/// computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct MultiplyAdds {
+    /// Integer activations times integer weights.
+    pub integer: u64,
+    /// Dynamic range: integers too, but of float activations that are quantized as the model runs.
+    pub dynamic: u64,
+    /// Floats.
+    pub float: u64,
+}
+
+impl MultiplyAdds {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.integer + self.dynamic + self.float
+    }
+}
+
 impl Kernel {
+    /// Multiply-adds among the operations of a step with so many results, and whether they are of integers; `None` of what
+    /// has no products.
+    fn multiply_adds(&self, operations: u64, results: u64) -> Option<(u64, bool)> {
+        match self {
+            Kernel::ConvF32(_)
+            | Kernel::DepthwiseF32(_)
+            | Kernel::FullyConnectedF32(_)
+            | Kernel::MatmulF32(_)
+            | Kernel::RnnF32(_)
+            | Kernel::SvdfF32(_) => Some((operations / 2, false)),
+            Kernel::ConvI8(_)
+            | Kernel::DepthwiseI8(_)
+            | Kernel::FullyConnectedI8(_)
+            | Kernel::MatmulI8(_)
+            | Kernel::SvdfI8(_)
+            | Kernel::Int16(Int16::Conv(_) | Int16::Matmul(_)) => Some((operations / 2, true)),
+            // An LSTM has ten operations more for each result.
+            Kernel::LstmF32(_) => Some((operations.saturating_sub(10 * results) / 2, false)),
+            Kernel::LstmI8(_) => Some((operations.saturating_sub(10 * results) / 2, true)),
+            _ => None,
+        }
+    }
+
     /// Operations for one sample whose first output has so many elements.
     fn operations(&self, elements: u64) -> u64 {
         match self {
@@ -37,7 +82,11 @@ impl Kernel {
             Kernel::Int16(k) => k.operations(elements),
             Kernel::FullyConnectedF32(k) => elements * 2 * k.shape.depth as u64,
             Kernel::FullyConnectedI8(k) => elements * 2 * k.shape.depth as u64,
-            Kernel::LstmF32(k) => lstm(elements, k.shape.input, k.shape.cells),
+            // The product with the input is a step of its own in a hybrid layer.
+            Kernel::LstmF32(k) => {
+                let input = k.hybrid.map_or(k.shape.input, |_| 0);
+                lstm(elements, input, k.shape.cells)
+            }
             Kernel::LstmI8(k) => lstm(elements, k.shape.input, k.shape.cells),
             Kernel::MatmulF32(k) => elements * 2 * u64::from(k.shape.depth),
             Kernel::MatmulI8(k) => elements * 2 * u64::from(k.shape.depth),
@@ -104,6 +153,29 @@ impl Program {
             floors.steps.push(floor);
         }
         floors
+    }
+
+    /// The multiply-adds of one sample.
+    pub fn multiply_adds(&self) -> MultiplyAdds {
+        let quantizes = |s: &&Step| matches!(s.kernel, Kernel::RowQuantize(_));
+        let dynamic: BTreeSet<usize> = self
+            .steps
+            .iter()
+            .filter(quantizes)
+            .map(|s| s.node)
+            .collect();
+        let mut all = MultiplyAdds::default();
+        for step in &self.steps {
+            let results = self.graph.elements(step.outputs[0]) as u64;
+            let operations = step.kernel.operations(results);
+            match step.kernel.multiply_adds(operations, results) {
+                Some((n, _)) if dynamic.contains(&step.node) => all.dynamic += n,
+                Some((n, true)) => all.integer += n,
+                Some((n, false)) => all.float += n,
+                None => {}
+            }
+        }
+        all
     }
 
     fn floor(&self, step: &Step) -> Floor {

@@ -47,7 +47,7 @@ pub use device::{
     Device, DeviceError, Feed, Keep, Profile, Roofline, Session, SessionConfig, Statistics,
 };
 pub use distance::Distance;
-pub use floor::{Floor, Floors};
+pub use floor::{Floor, Floors, MultiplyAdds};
 pub use fully_connected::{FullyConnected, FullyConnectedF32, FullyConnectedI8};
 pub use hybrid::{HybridLstm, RowQuantize, RowScale};
 pub use int16::{BinaryI16, ConvI16, Int16, MatmulI16, Scales, SoftmaxI16};

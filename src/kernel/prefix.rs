@@ -9,9 +9,6 @@ use crate::graph::{Graph, Tensor, TensorId};
 use crate::num::Values;
 use std::collections::HashSet;
 
-/// Bytes that are kept at one place at most.
-const KEPT_BYTES: usize = 256 << 20;
-
 /// A place in a graph, and what is alive there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -23,8 +20,9 @@ pub struct Place {
     pub behind: usize,
 }
 
-/// Places where a program can be cut, for so many samples, behind these shares of the work; from the first to the last.
-pub fn places(program: &Program, samples: usize, shares: &[f64]) -> Vec<Place> {
+/// Places where a program can be cut, for so many samples, behind these shares of the work; from the first to the last. No place
+/// keeps more bytes than `most`.
+pub fn places(program: &Program, samples: usize, shares: &[f64], most: usize) -> Vec<Place> {
     let graph = &program.graph;
     let floors = program.floors();
     let mut work = vec![0u64; graph.nodes.len()];
@@ -46,7 +44,7 @@ pub fn places(program: &Program, samples: usize, shares: &[f64]) -> Vec<Place> {
             continue;
         };
         let bytes = |&id: &TensorId| graph.elements(id) * graph.tensors[id].dtype.size();
-        if alive.iter().map(bytes).sum::<usize>() * samples <= KEPT_BYTES {
+        if alive.iter().map(bytes).sum::<usize>() * samples <= most {
             places.push(Place {
                 nodes: i + 1,
                 alive,

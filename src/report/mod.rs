@@ -2,6 +2,8 @@
 
 mod calibrate;
 mod check;
+mod compare;
+mod compare_page;
 mod debug;
 mod debug_page;
 mod detail;
@@ -15,12 +17,18 @@ mod plan;
 mod quantize;
 mod structure;
 mod table;
+mod verdict;
 mod verify;
 
 pub use calibrate::{
     CalibrateReport, CalibrateRun, ProfileReport, SeenChannel, SeenTensor, calibrate,
 };
 pub use check::check;
+pub use compare::{
+    Compared, Comparison, MOST_CLASSES, MetricColumn, SampleTime, Scores, TIMES, Timing,
+    VERSION as COMPARISON_VERSION, compare,
+};
+pub use compare_page::compare_page;
 pub use debug::{debug, debug_csv};
 pub use debug_page::{debug_page, model_explorer, model_explorer_files};
 pub use detail::{DetailReport, MethodRange, TensorDetail, detail};

@@ -4,7 +4,7 @@ use super::detail::{DetailReport, TensorDetail, number, percent};
 use super::picture;
 use crate::evaluate::growth::{MOST_GROWTH, Verdict};
 
-const STYLE: &str = "\
+pub(super) const STYLE: &str = "\
 body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1300px;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:.6em 0}
 th,td{padding:.15em .7em;text-align:right;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}

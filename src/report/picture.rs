@@ -1,4 +1,4 @@
-//! Small pictures as SVG: a histogram with the ranges of methods, and the growth of a range.
+//! Small pictures as SVG: a histogram with the ranges of methods, the growth of a range, bars, and points.
 
 use super::detail::{MethodRange, columns, number};
 use crate::evaluate::Growth;
@@ -8,6 +8,8 @@ use plotters::prelude::*;
 
 /// Pixels of a picture.
 const SIZE: (u32, u32) = (620, 220);
+/// Pixels of a bar and the room beside it.
+const BAR: u32 = 46;
 /// Columns of a histogram: what that many pixels can show.
 const COLUMNS: usize = 256;
 /// Colours of methods, in the order in which they are listed.
@@ -37,7 +39,7 @@ pub(super) fn colour(place: usize) -> String {
 
 /// Counts on a logarithmic axis, and two lines for the ends of each method's range.
 pub(super) fn histogram(h: &Histogram, methods: &[MethodRange]) -> String {
-    svg(SIZE, |area| {
+    svg(|area| {
         let columns = columns(h, COLUMNS);
         let ends = (columns.first(), columns.last());
         let (Some(first), Some(last)) = ends else {
@@ -79,7 +81,7 @@ pub(super) fn histogram(h: &Histogram, methods: &[MethodRange]) -> String {
 
 /// Both ends of a range over the number of samples: on average, and in the order of the data.
 pub(super) fn growth(growth: &Growth) -> String {
-    svg(SIZE, |area| {
+    svg(|area| {
         let Some(whole) = growth.points.last() else {
             return Ok(());
         };
@@ -114,17 +116,105 @@ pub(super) fn growth(growth: &Growth) -> String {
     })
 }
 
+/// A bar for each value, in the colours of the list, with its text above it; none where there is no finite value.
+pub(super) fn bars(values: &[Option<f64>], texts: &[String]) -> String {
+    // Few bars are not to look like walls.
+    let width = 64 + BAR * u32::try_from(values.len()).unwrap_or(1).clamp(3, 60);
+    svg_of((width, SIZE.1), |area| {
+        let finite = |v: &Option<f64>| v.filter(|x| x.is_finite());
+        let heights: Vec<Option<f64>> = values.iter().map(finite).collect();
+        let known = || heights.iter().flatten().copied();
+        let unit = unit(known().fold(0.0, |most: f64, x| most.max(x.abs())));
+        let low = known().fold(0.0, f64::min) / unit;
+        let high = known().fold(0.0, f64::max) / unit;
+        let room = 0.15 * (high - low).max(1e-3);
+        let below = if low < 0.0 { room } else { 0.0 };
+        let places = -0.6..values.len() as f64 - 0.4;
+        let mut chart = ChartBuilder::on(area)
+            .margin(6)
+            .y_label_area_size(52)
+            .build_cartesian_2d(places, low - below..high + room)?;
+        let y_label = |y: &f64| number(y * unit);
+        let mesh = &mut chart.configure_mesh();
+        let mesh = mesh.disable_mesh().x_labels(0).y_labels(5);
+        mesh.y_label_formatter(&y_label).draw()?;
+        for (i, (height, text)) in heights.iter().zip(texts).enumerate() {
+            let (x, top) = (i as f64, height.map_or(0.0, |h| h / unit));
+            let corners = [(x - 0.35, 0.0), (x + 0.35, top)];
+            let style = COLOURS[i % COLOURS.len()].mix(0.75).filled();
+            chart.draw_series([Rectangle::new(corners, style)])?;
+            let at = (x - 0.35, top.max(0.0) + 0.55 * room);
+            let font = ("sans-serif", 11).into_font();
+            chart.draw_series([Text::new(text.clone(), at, font)])?;
+        }
+        Ok(())
+    })
+}
+
+/// Points in the colours of the list, which starts at `first`, with a number each; and a level line.
+pub(super) fn points(points: &[(f64, f64)], first: usize, level: Option<f64>) -> String {
+    svg(|area| {
+        let ends = |values: &dyn Fn() -> Vec<f64>| {
+            let all = values();
+            let low = all.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            (low, high)
+        };
+        let ys = || points.iter().map(|p| p.1).chain(level).collect();
+        let (right, (low, high)) = (ends(&|| points.iter().map(|p| p.0).collect()).1, ends(&ys));
+        if !(right.is_finite() && low.is_finite() && high.is_finite()) {
+            return Ok(());
+        }
+        let (x_unit, y_unit) = (unit(right), unit(high.abs().max(low.abs())));
+        let (low, high) = (low / y_unit, high / y_unit);
+        let room = (0.12 * (high - low)).max(1e-3);
+        let right = (1.08 * (right / x_unit)).max(1e-3);
+        let mut chart = ChartBuilder::on(area)
+            .margin(6)
+            .x_label_area_size(22)
+            .y_label_area_size(52)
+            .build_cartesian_2d(0.0..right, low - room..high + room)?;
+        let mesh = &mut chart.configure_mesh();
+        let mesh = mesh.light_line_style(WHITE).x_labels(8).y_labels(6);
+        let x_label = |x: &f64| format!("{:.0}", x * x_unit);
+        let y_label = |y: &f64| number(y * y_unit);
+        let mesh = mesh.x_label_formatter(&x_label).y_label_formatter(&y_label);
+        mesh.draw()?;
+        if let Some(level) = level {
+            let line = [(0.0, level / y_unit), (right, level / y_unit)];
+            chart.draw_series(LineSeries::new(line, IN_ORDER.stroke_width(1)))?;
+        }
+        for (i, &(x, y)) in points.iter().enumerate() {
+            let (at, colour) = (
+                (x / x_unit, y / y_unit),
+                COLOURS[(first + i) % COLOURS.len()],
+            );
+            chart.draw_series([Circle::new(at, 5, colour.filled())])?;
+            let font = ("sans-serif", 12).into_font();
+            let beside = EmptyElement::at(at) + Text::new((first + i).to_string(), (8, -14), font);
+            chart.draw_series([beside])?;
+        }
+        Ok(())
+    })
+}
+
 /// The power of ten that brings a magnitude to 1 … 10: axes are not made for the smallest and largest floats.
 pub(super) fn unit(magnitude: f64) -> f64 {
     if magnitude > 0.0 {
-        10f64.powi(magnitude.log10().floor() as i32)
+        // No power of ten is as small as the smallest double.
+        10f64.powi((magnitude.log10().floor() as i32).max(-300))
     } else {
         1.0
     }
 }
 
 /// A picture; what went wrong where it could not be drawn.
-pub(super) fn svg(size: (u32, u32), draw: impl Fn(&Area<'_>) -> Drawn) -> String {
+fn svg(draw: impl Fn(&Area<'_>) -> Drawn) -> String {
+    svg_of(SIZE, draw)
+}
+
+/// As [`svg`], in another size.
+pub(super) fn svg_of(size: (u32, u32), draw: impl Fn(&Area<'_>) -> Drawn) -> String {
     let mut text = String::new();
     let drawn = {
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();

@@ -3,7 +3,7 @@
 //! `--json` is a list of [`Structure`]: its fields are the keys. [`VERSION`] grows when a key changes its meaning or goes.
 
 use super::quantize::type_name;
-use super::table::{Table, grouped};
+use super::table::{Table, file_names, grouped};
 use crate::model::{self, Model, SubGraph, Tensor, TensorType};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -172,7 +172,8 @@ fn alive(model: &Model, subgraph: &SubGraph) -> u64 {
 /// The figures of models side by side: what one of them has and another has not shows as –.
 pub fn structure(models: &[Structure]) -> String {
     let mut heading = vec![String::new()];
-    heading.extend(labels(models).into_iter().map(|l| format!(">{l}")));
+    let files: Vec<&str> = models.iter().map(|m| m.file.as_str()).collect();
+    heading.extend(file_names(&files).iter().map(|name| format!(">{name}")));
     let mut table = Table::new(&heading);
     let mut row = |name: &str, cell: &dyn Fn(&Structure) -> Option<u64>| {
         let cells: Vec<Option<u64>> = models.iter().map(|m| cell(m).filter(|&n| n > 0)).collect();
@@ -217,18 +218,6 @@ pub fn structure(models: &[Structure]) -> String {
         text += &format!("\n{}", operations_by_kind(operations));
     }
     text
-}
-
-/// Names of the files, with their folders where that is what differs.
-fn labels(models: &[Structure]) -> Vec<String> {
-    let name = |m: &Structure| {
-        let name = std::path::Path::new(&m.file).file_name();
-        name.map_or(m.file.clone(), |n| n.to_string_lossy().into_owned())
-    };
-    let names: BTreeSet<String> = models.iter().map(name).collect();
-    let distinct = names.len() == models.len();
-    let label = |m| if distinct { name(m) } else { m.file.clone() };
-    models.iter().map(label).collect()
 }
 
 fn operations_by_kind(operations: &BTreeMap<String, u64>) -> String {

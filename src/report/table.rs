@@ -1,5 +1,7 @@
 //! Plain text tables: columns as wide as their widest cell, numbers to the right.
 
+use std::collections::BTreeSet;
+
 /// Most characters of a cell: a damaged model may list thousands of tensors.
 const WIDEST: usize = 120;
 
@@ -39,6 +41,12 @@ impl Table {
 
     /// The text, each line indented by two spaces, a rule below the heading.
     pub(super) fn text(&self) -> String {
+        self.painted(|_, _, cell| cell)
+    }
+
+    /// As [`Table::text`], with every cell, as wide as its column, changed by what sees its row (0 is the heading) and
+    /// column; the change must not be visible as characters.
+    pub(super) fn painted(&self, paint: impl Fn(usize, usize, String) -> String) -> String {
         let width = |c: usize| {
             self.rows
                 .iter()
@@ -49,17 +57,15 @@ impl Table {
         let widths: Vec<usize> = (0..self.right.len()).map(width).collect();
         let mut text = String::new();
         for (i, row) in self.rows.iter().enumerate() {
-            let cells = row
-                .iter()
-                .zip(&widths)
-                .zip(&self.right)
-                .map(|((cell, &w), &right)| {
-                    if right {
-                        format!("{cell:>w$}")
-                    } else {
-                        format!("{cell:<w$}")
-                    }
-                });
+            let cells = row.iter().zip(&widths).zip(&self.right).enumerate();
+            let cells = cells.map(|(c, ((cell, &w), &right))| {
+                let cell = if right {
+                    format!("{cell:>w$}")
+                } else {
+                    format!("{cell:<w$}")
+                };
+                paint(i, c, cell)
+            });
             let line = cells.collect::<Vec<_>>().join("  ");
             text += &format!("  {}\n", line.trim_end());
             if i == 0 {
@@ -87,6 +93,19 @@ pub(super) fn shorten(name: &str, width: usize) -> String {
         .skip(length - (width - width / 3 - 1))
         .collect();
     format!("{head}…{tail}")
+}
+
+/// Names of files, with their folders where names alone would not tell them apart.
+pub(super) fn file_names(files: &[&str]) -> Vec<String> {
+    let name = |file: &&str| {
+        let name = std::path::Path::new(file).file_name();
+        name.map_or((*file).to_owned(), |n| n.to_string_lossy().into_owned())
+    };
+    let names: BTreeSet<String> = files.iter().map(name).collect();
+    match names.len() == files.len() {
+        true => files.iter().map(name).collect(),
+        false => files.iter().map(|&file| file.to_owned()).collect(),
+    }
 }
 
 /// 1836184 as `1 836 184`.

@@ -1,11 +1,48 @@
-//! Operators that others can express: ADD_N becomes ADDs, in the order in which LiteRT adds.
+//! Operators that others can express: ADD_N becomes ADDs, in the order in which LiteRT adds. A DEQUANTIZE of zeros that fills a
+//! state says what states are anyway.
 
 use crate::model::{
     self, AddOptions, BuiltinOperator, BuiltinOptions, Model, Operator, OperatorCode, Tensor,
 };
 
-/// The model without ADD_N of two and more operands.
-pub(super) fn lower(mut model: Model) -> Model {
+/// The model without ADD_N of two and more operands, and without what sets states to zero.
+pub(super) fn lower(model: Model) -> Model {
+    add_n(zero_states(model))
+}
+
+/// TensorFlow's float16 models fill the states of LSTMs by DEQUANTIZE, which would write a tensor that has a value already.
+fn zero_states(mut model: Model) -> Model {
+    let codes = model.operator_codes.as_deref().unwrap_or_default();
+    let is_dequantize: Vec<bool> = codes
+        .iter()
+        .map(|c| model::builtin_code(c) == BuiltinOperator::Dequantize as i32)
+        .collect();
+    let buffers = model.buffers.as_deref().unwrap_or_default();
+    let Some(subgraph) = model.subgraphs.as_mut().and_then(|s| s.first_mut()) else {
+        return model;
+    };
+    let tensors = subgraph.tensors.as_deref().unwrap_or_default();
+    let first = |ids: &Option<Vec<i32>>| {
+        let id = ids.iter().flatten().next()?;
+        tensors.get(usize::try_from(*id).ok()?)
+    };
+    let is_zero = |t: &Tensor| {
+        let data = buffers
+            .get(t.buffer as usize)
+            .and_then(|b| b.data.as_deref());
+        data.is_some_and(|data| !data.is_empty() && data.iter().all(|&b| b == 0))
+    };
+    if let Some(operators) = &mut subgraph.operators {
+        operators.retain(|o| {
+            let fills = is_dequantize.get(o.opcode_index as usize) == Some(&true);
+            let state = first(&o.outputs).is_some_and(|t| t.is_variable);
+            !(fills && state && first(&o.inputs).is_some_and(is_zero))
+        });
+    }
+    model
+}
+
+fn add_n(mut model: Model) -> Model {
     let codes = model.operator_codes.as_deref().unwrap_or_default();
     let is_add_n = |c: &OperatorCode| model::builtin_code(c) == BuiltinOperator::AddN as i32;
     let numbers: Vec<u32> = (0u32..)

@@ -23,6 +23,8 @@ const MOST_PREPARATION: u64 = 16;
 
 /// Shares of the work behind which candidates can begin.
 const SHARES: [f64; 3] = [0.25, 0.5, 0.75];
+/// Bytes that are kept at one place at most.
+const KEPT_BYTES: usize = 256 << 20;
 
 /// Runs candidates.
 pub(super) struct Judge<'a> {
@@ -173,7 +175,8 @@ impl<'a> Judge<'a> {
         let graph = self.graph(options)?;
         let program = kernel::prepare(graph.clone())?;
         let mut places = Vec::new();
-        for place in prefix::places(&program, self.gathered.held.samples, &SHARES) {
+        let held = self.gathered.held.samples;
+        for place in prefix::places(&program, held, &SHARES, KEPT_BYTES) {
             // From the place before, if there is one.
             let before: Option<&Start> = places.last();
             let head = prefix::head(&graph, before.map(|start| &start.place), &place);

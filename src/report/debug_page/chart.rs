@@ -2,7 +2,7 @@
 
 use crate::debug::{Channel, ErrorStats, OpReport};
 use crate::report::detail::number;
-use crate::report::picture::{svg, unit};
+use crate::report::picture::{svg_of, unit};
 use plotters::prelude::*;
 use std::ops::Range;
 
@@ -32,7 +32,7 @@ pub(super) fn along(values: &[(Option<f64>, Option<f64>)]) -> String {
     }
     let high = all.iter().copied().fold(f64::MIN, f64::max) + 3.0;
     let low = all.iter().copied().fold(0.0, f64::min);
-    svg(WIDE, |area| {
+    svg_of(WIDE, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
             .x_label_area_size(22)
@@ -82,7 +82,7 @@ pub(super) fn along(values: &[(Option<f64>, Option<f64>)]) -> String {
 pub(super) fn codes(op: &OpReport, clamped: [f64; 2]) -> String {
     let most = op.codes.iter().copied().max().unwrap_or(0).max(1) as f64;
     let last = op.codes.len().saturating_sub(1);
-    svg(SMALL, |area| {
+    svg_of(SMALL, |area| {
         const GROUND: f64 = 0.5;
         let mut chart = ChartBuilder::on(area)
             .margin(6)
@@ -129,7 +129,7 @@ pub(super) fn steps(local: Option<&ErrorStats>, cumulative: &ErrorStats) -> Stri
         return String::new();
     }
     let end = f64::from(MOST_STEPS);
-    svg(SMALL, |area| {
+    svg_of(SMALL, |area| {
         const GROUND: f64 = 1e-6;
         let mut chart = ChartBuilder::on(area)
             .margin(6)
@@ -189,7 +189,7 @@ pub(super) fn by_time(squares: &[f64]) -> String {
     let roots: Vec<f64> = squares.iter().map(|s| s.sqrt()).collect();
     let (axis, unit) = axis(&roots);
     let last = roots.len().saturating_sub(1).max(1) as f64;
-    svg(SMALL, |area| {
+    svg_of(SMALL, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(6)
             .x_label_area_size(22)
@@ -213,7 +213,7 @@ pub(super) fn by_time(squares: &[f64]) -> String {
 
 fn bars(heights: &[f64], colour: RGBColor, name: &dyn Fn(usize) -> String) -> String {
     let (axis, unit) = axis(heights);
-    svg(SMALL, |area| {
+    svg_of(SMALL, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(6)
             .x_label_area_size(22)
@@ -263,7 +263,7 @@ pub(super) fn ranges(channels: &[(usize, Channel)], whole: (f64, f64)) -> String
     }
     let unit = unit(high.max(-low));
     let room = (0.04 * (high - low) / unit).max(1e-3);
-    svg(SMALL, |area| {
+    svg_of(SMALL, |area| {
         let ends = low / unit - room..high / unit + room;
         let right = channels.len() as f64 - 0.5;
         let mut chart = ChartBuilder::on(area)

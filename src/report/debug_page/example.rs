@@ -295,6 +295,7 @@ pub(super) fn har() -> Report {
     let ask = |name: &str, nodes: Vec<usize>, alone: f64, gain: f64, work: f64| AtOutput {
         name: name.into(),
         op_indices: nodes.clone(),
+        float_names: Vec::new(),
         nodes,
         work,
         alone_loss: alone,
