@@ -5,6 +5,7 @@ mod check;
 mod compare;
 mod compare_page;
 mod debug;
+mod debug_page;
 mod detail;
 mod elements;
 mod evaluate;
@@ -29,6 +30,7 @@ pub use compare::{
 };
 pub use compare_page::compare_page;
 pub use debug::{debug, debug_csv};
+pub use debug_page::{debug_page, model_explorer, model_explorer_files};
 pub use detail::{DetailReport, MethodRange, TensorDetail, detail};
 pub use elements::Element;
 pub use evaluate::{Evaluation, evaluate};

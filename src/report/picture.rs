@@ -28,8 +28,8 @@ const FILL: RGBColor = RGBColor(173, 199, 232);
 const EXPECTED: RGBColor = RGBColor(31, 119, 180);
 const IN_ORDER: RGBColor = RGBColor(255, 127, 14);
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// `#rrggbb` of the method at a place of the list.
 pub(super) fn colour(place: usize) -> String {
@@ -199,7 +199,7 @@ pub(super) fn points(points: &[(f64, f64)], first: usize, level: Option<f64>) ->
 }
 
 /// The power of ten that brings a magnitude to 1 … 10: axes are not made for the smallest and largest floats.
-fn unit(magnitude: f64) -> f64 {
+pub(super) fn unit(magnitude: f64) -> f64 {
     if magnitude > 0.0 {
         // No power of ten is as small as the smallest double.
         10f64.powi((magnitude.log10().floor() as i32).max(-300))
@@ -214,7 +214,7 @@ fn svg(draw: impl Fn(&Area<'_>) -> Drawn) -> String {
 }
 
 /// As [`svg`], in another size.
-fn svg_of(size: (u32, u32), draw: impl Fn(&Area<'_>) -> Drawn) -> String {
+pub(super) fn svg_of(size: (u32, u32), draw: impl Fn(&Area<'_>) -> Drawn) -> String {
     let mut text = String::new();
     let drawn = {
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
