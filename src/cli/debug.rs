@@ -70,6 +70,9 @@ pub struct Arguments {
     /// Everything for machines; on stdout without -o
     #[arg(long)]
     json: bool,
+    /// A page (HTML) that needs no network, and node data for Google's Model Explorer; needs -o
+    #[arg(long, requires = "output")]
+    html: bool,
 }
 
 const HELP: &str = "\
@@ -271,15 +274,24 @@ impl Arguments {
         };
         std::fs::create_dir_all(folder)
             .map_err(|e| Failure::Input(format!("{}: {e}", folder.display())))?;
-        let all = !(self.csv || self.json);
-        let mut files = Vec::new();
+        let all = !(self.csv || self.json || self.html);
+        let mut files: Vec<(String, String)> = Vec::new();
         if all || self.csv {
-            files.push(("errors.csv", report::debug_csv(found)));
+            files.push(("errors.csv".into(), report::debug_csv(found)));
         }
         if all || self.json {
             let text = serde_json::to_string_pretty(found)
                 .map_err(|e| Failure::Input(format!("cannot write JSON: {e}")))?;
-            files.push(("report.json", text + "\n"));
+            files.push(("report.json".into(), text + "\n"));
+        }
+        if all || self.html {
+            files.push(("report.html".into(), report::debug_page(found)));
+            let nodes = report::model_explorer_files(found);
+            files.extend(
+                nodes
+                    .into_iter()
+                    .map(|(metric, text)| (format!("model_explorer_{metric}.json"), text)),
+            );
         }
         for (name, text) in files {
             let to = folder.join(name);

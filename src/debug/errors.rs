@@ -15,6 +15,7 @@ use crate::num::{Affine, DType, Values};
 use crate::stream;
 use serde::Serialize;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// One tensor of the quantized model.
 #[derive(Clone, Debug, Serialize)]
@@ -186,8 +187,9 @@ pub fn errors(
         session.run(batch.samples, &inputs)?;
         let mut values: HashMap<TensorId, Values> = HashMap::new();
         for &id in &graph.outputs {
-            if !values.contains_key(&id) {
-                values.insert(id, session.read(id)?);
+            // Each can be read once a run.
+            if let Entry::Vacant(place) = values.entry(id) {
+                place.insert(session.read(id)?);
             }
         }
         let outputs: Vec<Vec<Vec<f32>>> = results

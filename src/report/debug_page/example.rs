@@ -96,6 +96,7 @@ pub(super) fn report(ops: Vec<OpReport>) -> Report {
         verdict: Vec::new(),
         ops,
         outputs: Vec::new(),
+        metrics: Vec::new(),
         decisions: None,
         at_output: None,
         waterfalls: Vec::new(),
@@ -377,6 +378,11 @@ pub(super) fn har() -> Report {
                 arg_max_agreeing: 2908,
                 arg_max_agreement: 2908.0 / 2947.0,
             },
+        }],
+        metrics: vec![crate::debug::MetricReport {
+            name: "f1".into(),
+            float: Some(0.8383),
+            quantized: Some(0.6112),
         }],
         decisions: Some(Decisions {
             output: 0,

@@ -152,6 +152,14 @@ fn key_figures(report: &Report) -> String {
         .iter()
         .filter(|op| metric::worst(op).is_some())
         .count();
+    for m in &report.metrics {
+        let value = |x: Option<f64>| x.map_or("–".to_owned(), |x| format!("{x:.4}"));
+        card(
+            &m.name,
+            value(m.quantized),
+            format!("{} in float", value(m.float)),
+        );
+    }
     card(
         "tensors compared",
         grouped(report.ops.len() as u64),
