@@ -19,6 +19,8 @@ struct Codes {
 @group(0) @binding(4) var<storage, read> p: Codes;
 
 override BITS: u32 = 8u;
+// Whether the codes themselves are counted, which also gives those at both ends.
+override WITH_CODES: u32 = 1u;
 
 const STEPS: u32 = 33u;
 const MOST: f32 = 16.0;
@@ -34,7 +36,7 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let sample = linear_workgroup(group, groups);
-    let size = CODES + select(0u, 256u, BITS == 8u);
+    let size = CODES + select(0u, 256u, BITS == 8u && WITH_CODES == 1u);
     for (var i = local; i < size; i += 256u) {
         atomicStore(&found[i], 0u);
     }
@@ -52,7 +54,7 @@ fn main(
             let code = extractBits(word, BITS * (i % lanes), BITS);
             let q = f32(code) - zero;
             let ideal = reference[sample * p.stride_reference + i] * p.inverse;
-            var error = floor(q - ideal + 0.5);
+            var error = round(q - ideal);
             error = select(-MOST, error, error > -MOST);
             error = select(MOST, error, error < MOST);
             if (error == 0.0) {
@@ -60,12 +62,14 @@ fn main(
             } else {
                 atomicAdd(&found[ERRORS + u32(i32(error + MOST))], 1u);
             }
-            var expected = floor(ideal + 0.5);
+            var expected = round(ideal);
             expected = select(low, expected, expected > low);
             expected = select(high, expected, expected < high);
             equal += select(0u, 1u, expected == q);
             if (BITS == 8u) {
-                atomicAdd(&found[CODES + u32(code + 128)], 1u);
+                if (WITH_CODES == 1u) {
+                    atomicAdd(&found[CODES + u32(code + 128)], 1u);
+                }
             } else {
                 if (code == p.lowest) {
                     atomicAdd(&found[1], 1u);
@@ -84,10 +88,10 @@ fn main(
     }
     for (var i = local; i < size; i += 256u) {
         var n = atomicLoad(&found[i]);
-        if (BITS == 8u && i == 1u) {
+        if (BITS == 8u && WITH_CODES == 1u && i == 1u) {
             n = atomicLoad(&found[CODES]);
         }
-        if (BITS == 8u && i == 2u) {
+        if (BITS == 8u && WITH_CODES == 1u && i == 2u) {
             n = atomicLoad(&found[CODES + 255u]);
         }
         output[sample * p.stride_out + i] = i32(n);

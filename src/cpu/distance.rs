@@ -15,6 +15,8 @@ const LANES: usize = 64;
 const PERIODS: usize = 32;
 /// Values whose errors are computed before they are counted.
 const BLOCK: usize = 256;
+/// Adding it leaves a small integer in the low bits: a conversion would check for NaN and overflow.
+const INTEGERS: f32 = (1 << 23) as f32;
 /// Tables that are counted into in turns: most errors are within a step, so each would wait for the one before.
 const TABLES: usize = 8;
 
@@ -111,10 +113,7 @@ impl Work {
                 _ => 0.0,
             });
         }
-        let period = self.period;
-        for (t, r) in self.test[..n].chunks(period).zip(reference.chunks(period)) {
-            accumulate(t, r, &mut self.parts);
-        }
+        accumulate(&self.test[..n], reference, self.period, &mut self.parts);
         for (i, part) in self.parts.iter().enumerate() {
             for part in part.chunks_exact(self.channels) {
                 for (total, &x) in self.totals.iter_mut().zip(part) {
@@ -142,24 +141,26 @@ impl Work {
 }
 
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn accumulate(test: &[f32], reference: &[f32], parts: &mut [Vec<f32>; sums::LEN]) {
-    let n = test.len();
+fn accumulate(test: &[f32], reference: &[f32], period: usize, parts: &mut [Vec<f32>; sums::LEN]) {
     let [error, squares, largest, signal, product, low, high] = parts;
-    let (error, squares, largest) = (&mut error[..n], &mut squares[..n], &mut largest[..n]);
-    let (signal, product) = (&mut signal[..n], &mut product[..n]);
-    let (low, high) = (&mut low[..n], &mut high[..n]);
-    let reference = &reference[..n];
-    for i in 0..n {
-        let r = reference[i];
-        let d = test[i] - r;
-        error[i] += d;
-        squares[i] += d * d;
-        let a = d.abs();
-        largest[i] = if a > largest[i] { a } else { largest[i] };
-        signal[i] += r * r;
-        product[i] += r * d;
-        low[i] = if r < low[i] { r } else { low[i] };
-        high[i] = if r > high[i] { r } else { high[i] };
+    for (t, r) in test.chunks(period).zip(reference.chunks(period)) {
+        let n = t.len();
+        let r = &r[..n];
+        let (error, squares, largest) = (&mut error[..n], &mut squares[..n], &mut largest[..n]);
+        let (signal, product) = (&mut signal[..n], &mut product[..n]);
+        let (low, high) = (&mut low[..n], &mut high[..n]);
+        for i in 0..n {
+            let r = r[i];
+            let d = t[i] - r;
+            error[i] += d;
+            squares[i] += d * d;
+            let a = d.abs();
+            largest[i] = if a > largest[i] { a } else { largest[i] };
+            signal[i] += r * r;
+            product[i] += r * d;
+            low[i] = if r < low[i] { r } else { low[i] };
+            high[i] = if r > high[i] { r } else { high[i] };
+        }
     }
 }
 
@@ -187,6 +188,9 @@ fn count_i8(q: &[i8], r: &[f32], affine: Affine, y: &mut [i32]) {
             *wide = q.into();
         }
         tally.see(&wide[..q.len()], r, affine, (-128, 127));
+        if y.len() <= counts::CODES {
+            continue;
+        }
         let (eights, rest) = q.as_chunks::<TABLES>();
         for eight in eights {
             for (table, &q) in codes.iter_mut().zip(eight) {
@@ -202,6 +206,7 @@ fn count_i8(q: &[i8], r: &[f32], affine: Affine, y: &mut [i32]) {
         // By value, not by bits: −128 comes first.
         *y = count((i + 128) % 256);
     }
+    // Without counts of codes there are none of those at the ends.
     y[counts::LOWEST] = count(128);
     y[counts::HIGHEST] = count(127);
     tally.write(y);
@@ -271,11 +276,11 @@ fn steps_of(
     for ((step, &q), &r) in steps.iter_mut().zip(q).zip(r) {
         let q = f32::from(q) - zero;
         let ideal = r * inverse;
-        let error = (q - ideal + 0.5).floor();
+        let error = (q - ideal).round_ties_even();
         let error = if error > -most { error } else { -most };
         let error = if error < most { error } else { most };
-        *step = (error + most) as i32 as u8;
-        let code = (ideal + 0.5).floor();
+        *step = (error + most + INTEGERS).to_bits() as u8;
+        let code = ideal.round_ties_even();
         let code = if code > low { code } else { low };
         let code = if code < high { code } else { high };
         equal += u32::from(code == q);
@@ -328,14 +333,14 @@ mod tests {
             let mut y = vec![0; counts::CODES + 256];
             count_i8(&q, &r, affine, &mut y);
             let count = |f: &dyn Fn(i8, f32) -> bool| q.iter().zip(&r).filter(|&(&q, &r)| f(q, r)).count() as i32;
-            let code = |r: f32| ((r * 4.0 + 0.5).floor() as i32 + zero_point).clamp(-128, 127);
+            let code = |r: f32| ((r * 4.0).round_ties_even() as i32 + zero_point).clamp(-128, 127);
             prop_assert_eq!(y[counts::EQUAL], count(&|q, r| code(r) == i32::from(q)));
             prop_assert_eq!(y[counts::LOWEST], count(&|q, _| q == -128));
             prop_assert_eq!(y[counts::HIGHEST], count(&|q, _| q == 127));
             for (i, &n) in y[counts::CODES..].iter().enumerate() {
                 prop_assert_eq!(n, count(&|q, _| i32::from(q) == i as i32 - 128));
             }
-            let step = |q: i8, r: f32| (((i32::from(q) - zero_point) as f32 - r * 4.0 + 0.5).floor() as i32).clamp(-16, 16);
+            let step = |q: i8, r: f32| (((i32::from(q) - zero_point) as f32 - r * 4.0).round_ties_even() as i32).clamp(-16, 16);
             for (i, &n) in y[counts::ERRORS..counts::CODES].iter().enumerate() {
                 prop_assert_eq!(n, count(&|q, r| step(q, r) == i as i32 - 16));
             }

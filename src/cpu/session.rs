@@ -7,8 +7,8 @@ use super::statistics::Gathered;
 use super::step::Fast;
 use crate::graph::TensorId;
 use crate::kernel::{
-    DeviceError, Feed, Keep, Numerics, Profile, Program, Range, Session, SessionConfig, Statistics,
-    Step,
+    DeviceError, Feed, Keep, Kernel, Numerics, Profile, Program, Range, Session, SessionConfig,
+    Statistics, Step,
 };
 use crate::num::{Histogram, Values};
 use rayon::prelude::*;
@@ -24,6 +24,35 @@ const CHUNK_BYTES: usize = 6 << 20;
 const CHUNK_SAMPLES: usize = 32;
 /// Activations of all threads together.
 const TOTAL_BYTES: usize = 4 << 30;
+
+fn is_distance(step: &Step) -> bool {
+    matches!(step.kernel, Kernel::Distance(_))
+}
+
+/// Bytes of the tensors of a sample that are alive at once, at most.
+fn most_alive(program: &Program) -> usize {
+    let graph = &program.graph;
+    let mut last_use: HashMap<TensorId, usize> = HashMap::new();
+    for (i, step) in program.steps.iter().enumerate() {
+        last_use.extend(step.inputs.iter().chain(&step.outputs).map(|&id| (id, i)));
+    }
+    let bytes = |id: TensorId| match graph.is_activation(id) {
+        true => graph.elements(id) * graph.tensors[id].dtype.size(),
+        false => 0,
+    };
+    let mut alive: usize = graph.inputs.iter().map(|&id| bytes(id)).sum();
+    let mut most = alive;
+    for (i, step) in program.steps.iter().enumerate() {
+        alive += step.outputs.iter().map(|&id| bytes(id)).sum::<usize>();
+        most = most.max(alive);
+        let mut used: Vec<TensorId> = step.inputs.iter().chain(&step.outputs).copied().collect();
+        used.sort_unstable();
+        used.dedup();
+        let dead = used.into_iter().filter(|id| last_use.get(id) == Some(&i));
+        alive = alive.saturating_sub(dead.map(bytes).sum());
+    }
+    most
+}
 
 /// A program with its converted weights and the results of the last run.
 pub(super) struct CpuSession<'a> {
@@ -64,7 +93,11 @@ impl<'a> CpuSession<'a> {
         numerics: Numerics,
     ) -> Result<Self, DeviceError> {
         let graph = &program.graph;
-        let bytes = program.bytes_per_sample();
+        let bytes = match program.steps.iter().any(is_distance) {
+            // Most of what is compared is dead as soon as it is: what is alive at once decides.
+            true => 2 * most_alive(program),
+            false => program.bytes_per_sample(),
+        };
         if bytes > TOTAL_BYTES {
             return Err(DeviceError::OutOfMemory {
                 device: "CPU".into(),

@@ -342,7 +342,12 @@ impl CpuSession<'_> {
                     distance::counts(k, x, &mut y);
                     Values::I32(y)
                 }
-                (Kernel::Distance(k), _) => memory.new_f32(n, |y, _| distance::sums(k, x, y)),
+                (Kernel::Distance(k), _) => {
+                    // Kept until the end of the run: it must not take the memory of a large tensor with it.
+                    let mut y = vec![0.0; n];
+                    distance::sums(k, x, &mut y);
+                    Values::F32(y)
+                }
                 (Kernel::Quantize(k), _) => memory.new_any(dtype, n, |y| match dtype {
                     DType::I16 => {
                         quantize::quantize_16(k, f32s(0), bytemuck::cast_slice_mut(y));
@@ -367,6 +372,7 @@ impl CpuSession<'_> {
                         let x: &[u16] = bytemuck::cast_slice(x.bytes(0));
                         quantize::dequantize(k, x, y);
                     }
+                    DType::I8 => quantize::dequantize_8(k, x.bytes(0), y),
                     _ => quantize::dequantize(k, x.bytes(0), y),
                 }),
                 (Kernel::ConvF32(_) | Kernel::FullyConnectedF32(_) | Kernel::LstmF32(_), _) => {

@@ -360,8 +360,21 @@ fn plan(task: Task<'_>, matching: &Matching) -> (Graph, Vec<Planned>) {
                 Reference::Nothing => (Planned1::Nothing, None),
                 Reference::Unknown => (Planned1::Unknown, None),
             };
-            let cumulative = weave.of_float(reference);
-            let cumulative = weave.measure(test, cumulative);
+            let reshapes = matches!(
+                node.op,
+                Op::Move(Move::Reshape | Move::Squeeze(_) | Move::ExpandDims)
+            );
+            let before = planned.iter().find(|p: &&Planned| {
+                reshapes && matches!(local, Planned1::Nothing) && Some(p.tensor) == read
+            });
+            let cumulative = match before {
+                // The same values in the same order.
+                Some(before) => before.cumulative,
+                None => {
+                    let cumulative = weave.of_float(reference);
+                    weave.measure_codes(test, cumulative)
+                }
+            };
             planned.push(Planned {
                 node: position,
                 tensor,

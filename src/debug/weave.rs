@@ -244,14 +244,23 @@ impl<'a> Weave<'a> {
 
     /// Measures how far a tensor is from a float one.
     pub fn measure(&mut self, test: TensorId, reference: TensorId) -> Measured {
+        self.measured(test, reference, false)
+    }
+
+    /// The same, and counts the codes of an 8-bit tensor.
+    pub fn measure_codes(&mut self, test: TensorId, reference: TensorId) -> Measured {
+        self.measured(test, reference, true)
+    }
+
+    fn measured(&mut self, test: TensorId, reference: TensorId, codes: bool) -> Measured {
         let tensor = &self.graph.tensors[test];
         let (shape, dtype) = (tensor.shape.clone(), tensor.dtype);
         let size = channels(&shape) * sums::LEN;
         let index = self.graph.nodes.len();
         let sums = self.add("(sums)", vec![size], DType::F32);
         let mut outputs = vec![sums];
-        let counts =
-            (dtype != DType::F32).then(|| self.add("(counts)", vec![counts_of(dtype)], DType::I32));
+        let counts = (dtype != DType::F32)
+            .then(|| self.add("(counts)", vec![counts_of(dtype, codes)], DType::I32));
         outputs.extend(counts);
         self.node(Node {
             index,

@@ -3,6 +3,7 @@
 use super::launch::{Launch, Op, Params};
 use super::shader::{Source, embed};
 use crate::kernel::Distance;
+use crate::kernel::distance::counts;
 use crate::num::{Affine, DType};
 
 pub(super) const SHADERS: &[Source] = &[embed!("stats/distance"), embed!("stats/codes")];
@@ -43,7 +44,11 @@ pub(super) fn distance(op: Op<'_>, k: &Distance) -> Option<Vec<Launch>> {
             .i32([affine.zero_point])
             .f32([1.0 / affine.scale]);
         let launch = Launch::groups("stats/codes", bindings(p), |samples| samples);
-        return Some(vec![launch.with("BITS", bits)]);
+        let counted = op.output_elements() > counts::CODES;
+        let launch = launch.with("BITS", bits);
+        return Some(vec![
+            launch.with("WITH_CODES", f64::from(u8::from(counted))),
+        ]);
     }
     if k.rows / (WIDTH / k.channels.min(WIDTH)) > MOST {
         return None;

@@ -31,9 +31,9 @@ pub mod sums {
 pub mod counts {
     /// Elements whose code is the one that the reference would get.
     pub const EQUAL: usize = 0;
-    /// Elements with the lowest code.
+    /// Elements with the lowest code; of 8-bit tensors only where codes are counted.
     pub const LOWEST: usize = 1;
-    /// Elements with the highest code.
+    /// Elements with the highest code; as the lowest.
     pub const HIGHEST: usize = 2;
     /// The first of [`STEPS`] counts of errors by their size in steps of the scale, to the nearest; the outer ones take all
     /// beyond.
@@ -68,10 +68,10 @@ pub fn channels(shape: &[usize]) -> usize {
     }
 }
 
-/// How many counts a type has.
-pub fn counts_of(dtype: DType) -> usize {
+/// How many counts a type has, with those of codes where there are any.
+pub fn counts_of(dtype: DType, codes: bool) -> usize {
     match dtype.size() {
-        1 => counts::CODES + 256,
+        1 if codes => counts::CODES + 256,
         _ => counts::CODES,
     }
 }
@@ -88,12 +88,13 @@ pub(super) fn prepare(c: Context<'_>, place: usize) -> Result<Kernel, Error> {
     };
     let channels = channels(c.shape(test));
     let counts = place == 1;
-    let size = match counts {
-        true => counts_of(dtype),
-        false => channels * sums::LEN,
-    };
-    c.expect_dtype(output, if counts { DType::I32 } else { DType::F32 })?;
-    c.expect_shape(output, &[size])?;
+    let expected = if counts { DType::I32 } else { DType::F32 };
+    c.expect_dtype(output, expected)?;
+    let size = c.graph.elements(output);
+    let sizes = [counts_of(dtype, false), counts_of(dtype, true)];
+    if !(counts && sizes.contains(&size) || !counts && size == channels * sums::LEN) {
+        return Err(c.error("the output does not have the size of what is measured"));
+    }
     if counts && affine.is_none() {
         return Err(c.error("floats have no codes to count"));
     }
