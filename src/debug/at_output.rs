@@ -90,7 +90,7 @@ pub struct AtOutputs {
     pub groups: Vec<AtOutput>,
 }
 
-/// The work that [`at_output`] will do.
+/// The work that answers take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
     /// Models.
@@ -198,7 +198,7 @@ impl<'a> Questions<'a> {
         }
     }
 
-    /// Asks; `scores` is the output that holds the scores of classes, `progress` is told of each model.
+    /// Asks; `scores` is the output that holds the scores of classes, if any does, `progress` is told of each model.
     ///
     /// # Errors
     /// If the data cannot be read or the device fails.
@@ -206,7 +206,7 @@ impl<'a> Questions<'a> {
         &self,
         data: &mut DataSet,
         most: usize,
-        scores: usize,
+        scores: Option<usize>,
         mut progress: impl FnMut(),
     ) -> Result<AtOutputs, Error> {
         let task = self.task;
@@ -350,7 +350,7 @@ pub(super) fn read(data: &mut DataSet, chosen: &[usize]) -> Result<Vec<Values>, 
 pub(super) struct Judge {
     reference: Vec<Vec<f32>>,
     labels: Option<Vec<Vec<i64>>>,
-    scores: usize,
+    scores: Option<usize>,
     samples: usize,
     /// Mean squared values of each output.
     signals: Vec<f64>,
@@ -360,7 +360,7 @@ impl Judge {
     pub(super) fn new(
         reference: Vec<Vec<f32>>,
         labels: Option<Vec<Vec<i64>>>,
-        scores: usize,
+        scores: Option<usize>,
         samples: usize,
     ) -> Judge {
         let squares = |v: &Vec<f32>| v.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>();
@@ -391,7 +391,7 @@ impl Judge {
         }
         let outputs = self.reference.len().max(1) as f64;
         let highest = |results: &[Vec<f32>]| -> Option<Vec<usize>> {
-            let v = results.get(self.scores)?;
+            let v = results.get(self.scores?)?;
             let n = v.len() / self.samples;
             (n > 1).then(|| v.chunks(n).map(arg_max).collect())
         };

@@ -69,9 +69,14 @@ pub fn debug(
 ) -> Result<Report, Error> {
     let quantized = task.quantized;
     let results = quantized.results();
-    let classes = results
-        .get(wanted.scores)
-        .map_or(0, |&id| quantized.elements(id));
+    // Scores of classes are one row; of anchors or pixels there is no highest that decides.
+    let is_row = |&id: &usize| {
+        let sizes = quantized.tensors[id].shape.iter();
+        sizes.filter(|&&n| n != 1).count() == 1
+    };
+    let scores = results.get(wanted.scores).filter(|id| is_row(id));
+    let classes = scores.map_or(0, |&id| quantized.elements(id));
+    let decides = scores.map(|_| wanted.scores);
     let labels = data.labels().cloned();
     let mut samples = Samples::new(
         wanted.scores,
@@ -114,7 +119,7 @@ pub fn debug(
                 models: cost.models,
                 samples: cost.samples,
             });
-            Some(questions.answer(data, cost.samples, wanted.scores, || event(Event::Model))?)
+            Some(questions.answer(data, cost.samples, decides, || event(Event::Model))?)
         }
         None => None,
     };
@@ -136,7 +141,7 @@ pub fn debug(
                 samples: cost.samples,
             });
             waterfall(task, matching, data, samples, &chosen, || {
-                event(Event::Model)
+                event(Event::Model);
             })?
         }
         None => Vec::new(),

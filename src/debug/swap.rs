@@ -1,6 +1,7 @@
 //! The float model with some operators of the quantized one in it, and the quantized one with some of its operators in float.
 
 use super::errors::copy;
+use super::simulate::is_quantized;
 use super::weave::{Weave, producers, undone};
 use super::{Matching, Task};
 use crate::graph::{Graph, Node, Op, TensorId};
@@ -75,9 +76,9 @@ fn quantized(weave: &mut Weave<'_>, task: Task<'_>, matching: &Matching, node: &
         inputs.push(match of {
             Some((id, f)) => {
                 let real = weave.of_float(f);
-                let straight = match graph.tensors[id].dtype {
-                    DType::F32 => real,
-                    _ => weave.rounded(real, id),
+                let straight = match is_quantized(&graph.tensors[id]) {
+                    true => weave.rounded(real, id),
+                    false => real,
                 };
                 Some(match matching.turned.get(&id) {
                     Some(turn) => weave.transposed(straight, &undone(turn)),
@@ -96,9 +97,10 @@ fn quantized(weave: &mut Weave<'_>, task: Task<'_>, matching: &Matching, node: &
             continue;
         };
         let to = weave.of_float(f);
-        match (graph.tensors[id].dtype, matching.turned.get(&id)) {
-            (DType::F32, None) => rename(weave.graph.nodes.last_mut(), id, to),
-            (DType::F32, Some(turn)) => weave.transpose_into(id, turn, to),
+        let quantized = is_quantized(&graph.tensors[id]);
+        match (quantized, matching.turned.get(&id)) {
+            (false, None) => rename(weave.graph.nodes.last_mut(), id, to),
+            (false, Some(turn)) => weave.transpose_into(id, turn, to),
             _ => {
                 let straight = weave.straight(id, matching);
                 weave.convert(Op::Dequantize, straight, to);
@@ -175,9 +177,9 @@ pub(super) fn left_float(task: Task<'_>, matching: &Matching, nodes: &HashSet<us
         };
         for (&id, there) in node.outputs.iter().zip(there) {
             let turn = matching.turned.get(&id).map(|turn| undone(turn));
-            match (graph.tensors[id].dtype, turn) {
-                (DType::F32, None) => weave.alias(there, id),
-                (DType::F32, Some(back)) => weave.transpose_into(there, &back, id),
+            match (is_quantized(&graph.tensors[id]), turn) {
+                (false, None) => weave.alias(there, id),
+                (false, Some(back)) => weave.transpose_into(there, &back, id),
                 (_, turn) => {
                     unrounded.insert(id, there);
                     match turn {

@@ -8,6 +8,8 @@ use crate::graph::Graph;
 const NO_LOSS: f64 = 1e-3;
 /// A remedy has to win back this share of what the best one does.
 const AS_GOOD: f64 = 0.9;
+/// Or this share, for less than half the work, where the work is most of the model's.
+const MOST_OF_IT: f64 = 0.6;
 /// An operator that loses less than this share of the whole, alone, is innocent.
 const INNOCENT: f64 = 0.1;
 
@@ -111,8 +113,15 @@ fn remedy(answers: &AtOutputs, graph: &Graph) -> Option<String> {
     if best < INNOCENT * answers.quantized.loss {
         return Some("Leaving operators in float, alone or by kind, wins back little; another scheme or other ranges may.".into());
     }
-    let enough = all().filter(|o| o.left_float_gain.is_some_and(|g| g >= AS_GOOD * best));
-    let chosen = enough.min_by(|a, b| a.work.total_cmp(&b.work))?;
+    let cheapest = |share: f64| {
+        let enough = all().filter(move |o| o.left_float_gain.is_some_and(|g| g >= share * best));
+        enough.min_by(|a, b| a.work.total_cmp(&b.work))
+    };
+    let chosen = cheapest(AS_GOOD)?;
+    // Most of the gain for little of the work is better than all of it for nearly all work.
+    let chosen = cheapest(MOST_OF_IT)
+        .filter(|o| chosen.work > 0.5 && o.work < chosen.work / 2.0)
+        .unwrap_or(chosen);
     let left = chosen.left_float.as_ref()?;
     let n = answers.samples;
     let was = &answers.quantized;

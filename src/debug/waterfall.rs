@@ -134,7 +134,7 @@ pub fn waterfall(
     };
     let floats = Resident::alone(seat(task.float_feeds), n, inputs.clone());
     let quantized = Resident::alone(seat(task.feeds), n, inputs);
-    let judge = Judge::new(floats.results(float(task))?, None, 0, n);
+    let judge = Judge::new(floats.results(float(task))?, None, None, n);
     progress();
     let whole = left_float(task, matching, &HashSet::new());
     let whole = judge.score(&quantized.results(whole)?).loss;

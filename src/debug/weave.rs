@@ -140,7 +140,7 @@ impl<'a> Weave<'a> {
     /// The real values of a tensor: itself if it is float.
     pub fn real(&mut self, id: TensorId) -> TensorId {
         let tensor = &self.graph.tensors[id];
-        if tensor.dtype == DType::F32 {
+        if !matches!(tensor.dtype, DType::I8 | DType::U8 | DType::I16) {
             return id;
         }
         if let Some(&known) = self.real.get(&id) {

@@ -1,7 +1,7 @@
 //! A debug run as text and as CSV.
 
 use super::table::{Table, shorten};
-use crate::debug::{AtOutput, ErrorStats, Level, OpReport, Report};
+use crate::debug::{AtOutput, ErrorStats, LOSS, Level, OpReport, Report, Waterfall};
 
 /// Rows of the table on a terminal.
 const MOST_ROWS: usize = 10;
@@ -124,21 +124,7 @@ fn groups(groups: &[AtOutput]) -> String {
 
 fn details(r: &Report) -> String {
     let mut text = String::new();
-    for w in &r.waterfalls {
-        let parts = w
-            .parts
-            .iter()
-            .map(|p| format!("{} {:.3e}", p.source, p.error));
-        let parts: Vec<String> = parts.collect();
-        text += &format!(
-            "\n{}: {} {:.3e} = {} + interaction {:.3e}\n",
-            clean(&w.name),
-            w.measure,
-            w.whole,
-            parts.join(" + "),
-            w.interaction
-        );
-    }
+    text += &sources(&r.waterfalls);
     if !r.hybrid.is_empty() {
         let mut table = Table::new(&[
             ">op",
@@ -200,6 +186,40 @@ fn details(r: &Report) -> String {
                 None => String::new(),
             }
         );
+    }
+    text
+}
+
+/// Where errors come from: of the whole model, then of single operators.
+fn sources(waterfalls: &[Waterfall]) -> String {
+    let mut text = String::new();
+    let (models, ops): (Vec<_>, Vec<_>) = waterfalls.iter().partition(|w| w.op_index.is_none());
+    let share = |x: f64, w: &Waterfall| match w.whole > 0.0 {
+        true => format!("{:.0} %", 100.0 * x / w.whole),
+        false => "·".into(),
+    };
+    for (what, some) in [
+        ("of the loss", models),
+        ("of an operator's mean squared error", ops),
+    ] {
+        let Some(first) = some.first() else { continue };
+        let mut heading = vec![format!("where it comes from, {what}"), ">whole".into()];
+        heading.extend(first.parts.iter().map(|p| format!(">{}", p.source)));
+        heading.push(">interaction".into());
+        let mut table = Table::new(&heading);
+        for w in some {
+            let name = match w.op_index {
+                None if w.measure == LOSS => "less without it",
+                None => "made by it alone",
+                Some(_) => &w.name,
+            };
+            let mut row = vec![name.to_owned(), format!("{:.2e}", w.whole)];
+            row.extend(w.parts.iter().map(|p| share(p.error, w)));
+            row.push(share(w.interaction, w));
+            table.row(row);
+        }
+        text += "\n";
+        text += &table.text();
     }
     text
 }
