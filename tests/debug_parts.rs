@@ -409,7 +409,7 @@ fn real_models_are_told_apart() {
             return;
         };
         let found = case.ask(&cpu, |task, matching, data| {
-            debug::errors(task, matching, data, |_| Ok(()), |_| {}).unwrap()
+            debug::errors(task, matching, data, false, |_| Ok(()), |_| {}).unwrap()
         });
         let chosen = worst(&found, 5);
         let falls = case.waterfalls(&cpu, 96, &chosen);

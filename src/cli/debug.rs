@@ -49,7 +49,7 @@ pub struct Arguments {
     #[arg(long)]
     carry_state: bool,
     /// Of which operators to learn what they do to the outputs: the K with the worst local errors, all, or off; off also
-    /// leaves out waterfalls, gates of LSTMs and run-time scales, so that one pass over the data is all
+    /// leaves out waterfalls, gates and time steps of LSTMs and run-time scales, so that one pass over the data is all
     #[arg(long, value_name = "off|top:K|all", default_value = "top:16")]
     at_output: AtOutputChoice,
     /// Samples for that

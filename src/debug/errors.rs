@@ -126,10 +126,10 @@ pub struct Seen<'a> {
 
 /// How many rows there will be.
 pub(super) fn rows(task: Task<'_>, matching: &Matching) -> usize {
-    plan(task, matching).1.len()
+    plan(task, matching, false).1.len()
 }
 
-/// Measures all tensors that correspond. `see` gets every sample in order, and `progress` the number of samples done at
+/// Measures all tensors that correspond, and with `time` the outputs of LSTMs by time step, too. `see` gets every sample in order, and `progress` the number of samples done at
 /// once.
 ///
 /// # Errors
@@ -138,10 +138,11 @@ pub fn errors(
     task: Task<'_>,
     matching: &Matching,
     data: &mut DataSet,
+    time: bool,
     mut see: impl FnMut(Seen<'_>) -> Result<(), Error> + Send,
     mut progress: impl FnMut(usize) + Send,
 ) -> Result<Findings, Error> {
-    let (graph, planned) = plan(task, matching);
+    let (graph, planned) = plan(task, matching, time);
     let results = [task.float.results(), task.quantized.results()];
     let offset = task.quantized.tensors.len();
     let results: [Vec<TensorId>; 2] = [
@@ -308,7 +309,7 @@ fn row(task: Task<'_>, p: &Planned, t: &Tallies, samples: usize) -> Row {
 }
 
 /// The graph of all comparisons, with the inputs of the quantized model and then those of the float one.
-fn plan(task: Task<'_>, matching: &Matching) -> (Graph, Vec<Planned>) {
+fn plan(task: Task<'_>, matching: &Matching, time: bool) -> (Graph, Vec<Planned>) {
     let (float, quantized) = (task.float, task.quantized);
     let mut weave = Weave::new(float, quantized);
     weave.graph.inputs = quantized.inputs.clone();
@@ -354,7 +355,10 @@ fn plan(task: Task<'_>, matching: &Matching) -> (Graph, Vec<Planned>) {
             let test = weave.straight(tensor, matching);
             let (local, by_time) = match local {
                 Reference::At(id) => {
-                    let by_time = by_time(&mut weave, node, test, id);
+                    let by_time = match time {
+                        true => by_time(&mut weave, node, test, id),
+                        false => None,
+                    };
                     (Planned1::Measured(weave.measure(test, id)), by_time)
                 }
                 Reference::Nothing => (Planned1::Nothing, None),

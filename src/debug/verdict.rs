@@ -3,6 +3,7 @@
 use super::at_output::{AtOutput, AtOutputs};
 use super::report::{Level, OpReport, Report};
 use crate::graph::Graph;
+use crate::num::DType;
 
 /// A loss below this is none: 30 dB.
 const NO_LOSS: f64 = 1e-3;
@@ -111,7 +112,14 @@ fn remedy(answers: &AtOutputs, graph: &Graph) -> Option<String> {
     let all = || answers.ops.iter().chain(&answers.groups);
     let best = all().filter_map(|o| o.left_float_gain).fold(0.0, f64::max);
     if best < INNOCENT * answers.quantized.loss {
-        return Some("Leaving operators in float, alone or by kind, wins back little; another scheme or other ranges may.".into());
+        let integers = graph.inputs.iter().any(|&id| graph.tensors[id].dtype != DType::F32);
+        let inputs = match integers {
+            true => " The model's inputs are integers: what they lose in rounding, no operator inside can win back.",
+            false => "",
+        };
+        return Some(format!(
+            "Leaving operators in float, alone or by kind, wins back little; another scheme or other ranges may.{inputs}"
+        ));
     }
     let cheapest = |share: f64| {
         let enough = all().filter(move |o| o.left_float_gain.is_some_and(|g| g >= share * best));
