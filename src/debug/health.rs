@@ -21,10 +21,11 @@ pub(super) fn health(graph: &Graph, node: &Node, row: &Row) -> Vec<Health> {
     let mut all = Vec::new();
     if matches!(row.dtype, DType::I8 | DType::I16) {
         all.extend(clamped(row));
+        all.extend(zero_point(row));
         all.extend(codes(node, row));
         all.extend(channels(row));
     }
-    all.extend(products(graph, node));
+    all.extend(products(graph, node, row));
     all.extend(operands(graph, node));
     all
 }
@@ -83,6 +84,31 @@ fn clamped(row: &Row) -> Option<Health> {
         remedy: "if leaving the operator float helps, keep a wider range: more calibration data like these samples, or \
                  --method minmax for this tensor; else it is cut off for good reason"
             .into(),
+    })
+}
+
+/// How far the float values go beyond the codes by less than a step: that is the rounding of the zero point.
+fn zero_point(row: &Row) -> Option<Health> {
+    let affine = row.affine?;
+    let extremes = row.extremes?;
+    let scale = f64::from(affine.scale);
+    let [low, high] = bounds(row.dtype).map(|q| scale * f64::from(q - affine.zero_point));
+    let beyond = [low - extremes.min.0, extremes.max.0 - high].map(|x| x / scale);
+    let shift = beyond
+        .into_iter()
+        .filter(|&x| x > 0.0 && x < 1.0)
+        .fold(0.0, f64::max);
+    (row.dtype == DType::I8).then(|| Health {
+        rule: "zero-point",
+        level: match shift > 0.5 {
+            true => Level::Note,
+            false => Level::Fine,
+        },
+        found: match shift > 0.0 {
+            true => format!("values reach {shift:.2} of a step beyond the codes; rounding the zero point may take half of one"),
+            false => "no value lies beyond the codes by less than a step".into(),
+        },
+        remedy: "a range whose ends are whole steps from 0 is not moved; it matters only where there are few steps".into(),
     })
 }
 
@@ -146,7 +172,7 @@ fn channels(row: &Row) -> Option<Health> {
 }
 
 /// Sums, biases and multipliers of an operator with weights.
-fn products(graph: &Graph, node: &Node) -> Vec<Health> {
+fn products(graph: &Graph, node: &Node, row: &Row) -> Vec<Health> {
     let weighted = match node.op {
         Op::Conv2d(_) | Op::DepthwiseConv2d(_) | Op::FullyConnected { .. } => [0, 1, 2],
         Op::TransposeConv(_) => [2, 1, 3],
@@ -196,6 +222,17 @@ fn products(graph: &Graph, node: &Node) -> Vec<Health> {
         .max()
         .unwrap_or(0) as f64;
     let scale = |c: usize| f64::from(q.scales.get(c).or(q.scales.first()).copied().unwrap_or(1.0));
+    // What the data made of them, at least: the float results in steps of the sums. An activation may have cut them off.
+    let of_channels = row
+        .local
+        .stats()
+        .map(|l| l.channels.as_slice())
+        .unwrap_or_default();
+    let seen = of_channels
+        .iter()
+        .enumerate()
+        .map(|(c, of)| of.max.abs().max(of.min.abs()) / (f64::from(xa.scale) * scale(c)));
+    let seen = seen.filter(|x| x.is_finite()).fold(0.0, f64::max);
     let multipliers = (0..channels).map(|c| f64::from(xa.scale) * scale(c) / f64::from(ya.scale));
     let smallest = multipliers.clone().fold(f64::INFINITY, f64::min);
     let greatest = multipliers.fold(0.0, f64::max);
@@ -205,7 +242,8 @@ fn products(graph: &Graph, node: &Node) -> Vec<Health> {
             rule: "accumulator",
             level: level(peak >= limit, peak >= limit / 2.0),
             found: format!(
-                "sums stay below {peak:.3e} whatever the input: 2^{:.1} of 2^{}{}",
+                "sums reach 2^{:.1} in this data and stay below {peak:.3e} whatever the input: 2^{:.1} of 2^{}{}",
+                seen.max(1.0).log2(),
                 peak.max(1.0).log2(),
                 if wide { 63 } else { 31 },
                 if peak < 2f64.powi(24) { ", exact in float32 too" } else { "" }

@@ -112,9 +112,13 @@ fn remedy(answers: &AtOutputs, graph: &Graph) -> Option<String> {
     let all = || answers.ops.iter().chain(&answers.groups);
     let best = all().filter_map(|o| o.left_float_gain).fold(0.0, f64::max);
     if best < INNOCENT * answers.quantized.loss {
-        let integers = graph.inputs.iter().any(|&id| graph.tensors[id].dtype != DType::F32);
+        let integers = graph.inputs.iter().any(|&id| {
+            graph.tensors[id].dtype != DType::F32 && graph.tensors[id].affine().is_some()
+        });
         let inputs = match integers {
-            true => " The model's inputs are integers: what they lose in rounding, no operator inside can win back.",
+            true => {
+                " The model's inputs are integers: what they lose in rounding, no operator inside can win back."
+            }
             false => "",
         };
         return Some(format!(
