@@ -112,7 +112,7 @@ pub fn debug(
     // What takes time of its own comes with what takes passes of its own.
     let deep = wanted.at_output.is_some();
     let found = errors(task, matching, data, deep, see, |n| {
-        event(Event::Samples(n))
+        event(Event::Samples(n));
     })?;
     let decisions = samples.finish();
     let at_output = match wanted.at_output {
