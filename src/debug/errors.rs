@@ -353,13 +353,20 @@ fn plan(task: Task<'_>, matching: &Matching, time: bool) -> (Graph, Vec<Planned>
             done = done.max(upto);
             let local = local(&mut weave, task, matching, &producers, node, place);
             let test = weave.straight(tensor, matching);
+            let mut shared = None;
             let (local, by_time) = match local {
                 Reference::At(id) => {
                     let by_time = match time {
                         true => by_time(&mut weave, node, test, id),
                         false => None,
                     };
-                    (Planned1::Measured(weave.measure(test, id)), by_time)
+                    // Whatever is the float model's own tensor is compared once.
+                    let measured = match id == weave.of_float(reference) {
+                        true => weave.measure_codes(test, id),
+                        false => weave.measure(test, id),
+                    };
+                    shared = (id == weave.of_float(reference)).then_some(measured);
+                    (Planned1::Measured(measured), by_time)
                 }
                 Reference::Nothing => (Planned1::Nothing, None),
                 Reference::Unknown => (Planned1::Unknown, None),
@@ -371,9 +378,9 @@ fn plan(task: Task<'_>, matching: &Matching, time: bool) -> (Graph, Vec<Planned>
             let before = planned.iter().find(|p: &&Planned| {
                 reshapes && matches!(local, Planned1::Nothing) && Some(p.tensor) == read
             });
-            let cumulative = match before {
-                // The same values in the same order.
-                Some(before) => before.cumulative,
+            // A reshaped tensor has the same values in the same order.
+            let cumulative = match shared.or(before.map(|before| before.cumulative)) {
+                Some(there) => there,
                 None => {
                     let cumulative = weave.of_float(reference);
                     weave.measure_codes(test, cumulative)
@@ -469,6 +476,11 @@ fn local(
             };
             known.insert(f, real);
         }
+    }
+    // What reads nothing but the model's inputs, as they came, is what the float model computes.
+    let fed = |f: &TensorId| task.float.inputs.contains(f);
+    if !known.is_empty() && known.keys().all(fed) {
+        return Reference::At(weave.of_float(reference));
     }
     match copy(weave, task.float, producers, &mut known, reference, 0) {
         Some(id) => Reference::At(id),
