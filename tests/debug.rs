@@ -486,7 +486,9 @@ fn what_cannot_be_is_refused() {
     let file = folder.path().join("file");
     std::fs::write(&file, "x").unwrap();
     let file = file.display().to_string();
-    let cases: [&[&str]; 5] = [
+    let cases: [&[&str]; 7] = [
+        &[&model, &model, "--json", "--csv"],
+        &[&model, "--scheme", "dynamic", "--calibration-data", &data],
         &[&model, &model, "--at-output", "top:0"],
         &[&model, &model, "-o", &file],
         &[&model, &model, "--scores", "3"],

@@ -2,7 +2,7 @@
 
 use super::choices::Choices;
 use super::schemes::Scheme;
-use super::target::{DataArguments, DeviceArguments, NumericsArguments, load_for};
+use super::target::{DataArguments, DeviceArguments, NumericsArguments};
 use super::{Failure, output, progress};
 use clap::{Args, Parser};
 use std::io::IsTerminal;
@@ -114,6 +114,10 @@ impl FromStr for AtOutputChoice {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(folder) = &arguments.output {
         check_folder(folder)?;
+    } else if arguments.json && arguments.csv {
+        return Err(Failure::Input(
+            "--json and --csv cannot both go to stdout; name a folder with -o".into(),
+        ));
     }
     let (_, float) = arguments.data.load(&arguments.float)?;
     let quantized = arguments.quantized()?;
@@ -163,13 +167,17 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut bar = progress::bar("debug", data.len());
     let event = |event: Event| match event {
         Event::Samples(n) => bar.inc(n as u64),
-        Event::Models { models, samples } => {
+        Event::Models {
+            what,
+            models,
+            samples,
+        } => {
             bar.finish_and_clear();
             output::note(&format!(
-                "at the outputs: up to {models} models over {samples} samples, most from the middle on; --at-output off \
+                "{what}: up to {models} models over {samples} samples, most from the middle on; --at-output off \
                  leaves them out"
             ));
-            bar = progress::models("at the outputs", models);
+            bar = progress::models(what, models);
         }
         Event::Model => bar.inc(1),
         Event::More(_) => {}
@@ -214,6 +222,15 @@ impl Arguments {
     }
 
     fn made(&self) -> Result<Graph, Failure> {
+        let without_data = [Scheme::Float16, Scheme::WeightOnly, Scheme::Dynamic];
+        if let Some(scheme) = self.scheme.filter(|s| without_data.contains(s))
+            && self.calibration_data.is_some()
+        {
+            return Err(Failure::Input(format!(
+                "--scheme {} needs no ranges: leave out --calibration-data",
+                scheme.name()
+            )));
+        }
         let float = model::read(&self.float)?;
         let made = match self.scheme {
             Some(Scheme::Float16) => quantize::float16(&float).0,
@@ -223,7 +240,7 @@ impl Arguments {
         // What is analysed is what would be written.
         let made = model::parse(&model::to_bytes(&made)?)?;
         let name = format!("{} (quantized here)", self.float.display());
-        Ok(load_for(made, Path::new(&name), &[])?.1)
+        Ok(self.data.load_model(made, Path::new(&name))?.1)
     }
 
     /// By the same way as `quantize`.
@@ -242,18 +259,20 @@ impl Arguments {
         if let Some(recipe) = &self.recipe {
             words.extend(["--recipe".into(), path(recipe)]);
         }
-        if self.scheme != Some(Scheme::Dynamic) {
-            let data = self.calibration_data.as_ref();
-            if data.is_none() {
-                output::note(
-                    "note: the ranges come from the data that is analysed; --calibration-data names other samples",
-                );
-            }
-            words.extend(["--data".into(), path(data.unwrap_or(&self.data.data))]);
-            words.extend(self.data.scale_words().into_iter().map(Into::into));
-        }
         let same = Same::try_parse_from(words).map_err(|e| Failure::Input(e.to_string()))?;
-        same.choices.plan()?.quantized()
+        let mut choices = same.choices;
+        choices.device = self.device.clone();
+        if self.scheme != Some(Scheme::Dynamic) {
+            let mut data = self.data.clone();
+            match &self.calibration_data {
+                Some(other) => (data.data, data.limit) = (other.clone(), None),
+                None => output::note(
+                    "note: the ranges come from the data that is analysed; --calibration-data names other samples",
+                ),
+            }
+            choices.data = Some(data);
+        }
+        choices.plan()?.quantized()
     }
 
     /// Prints, or writes files.

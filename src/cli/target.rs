@@ -186,7 +186,15 @@ fn finite(text: &str) -> Result<f32, String> {
 impl DataArguments {
     /// Reads a model, without what is known before it runs. Dynamic dimensions of its inputs are those of the data.
     pub fn load(&self, path: &Path) -> Result<(model::Model, Graph), Failure> {
-        let model = model::read(path)?;
+        self.load_model(model::read(path)?, path)
+    }
+
+    /// The same for a model that is there; `path` is for messages.
+    pub fn load_model(
+        &self,
+        model: model::Model,
+        path: &Path,
+    ) -> Result<(model::Model, Graph), Failure> {
         let arrays = match simplify::dynamic_inputs(&model) {
             Some(names) => {
                 let input = |name| data::InputSpec {
@@ -206,19 +214,6 @@ impl DataArguments {
     pub fn program(&self, path: &Path) -> Result<(model::Model, Program), Failure> {
         let (model, graph) = self.load(path)?;
         Ok((model, kernel::prepare(graph)?))
-    }
-
-    /// The options about integer data, as they stand on the command line.
-    pub fn scale_words(&self) -> Vec<String> {
-        let mut words = Vec::new();
-        for (option, value) in [
-            ("--input-scale", self.input_scale),
-            ("--input-offset", self.input_offset),
-        ] {
-            // A negative number would be taken for an option of its own.
-            words.extend(value.map(|value| format!("{option}={value}")));
-        }
-        words
     }
 
     /// Opens the data set for a graph.

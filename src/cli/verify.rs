@@ -186,7 +186,7 @@ fn compare(
         }
         let find = |list: &[(TensorId, Values)], graph: &Graph, id: TensorId| {
             let value = list.iter().find(|(other, _)| *other == id).map(|(_, v)| v);
-            value.map(|v| real(graph, id, v)).unwrap_or_default()
+            value.map(|v| graph.tensors[id].real(v)).unwrap_or_default()
         };
         let (x, y) = (
             find(&references, &float.graph, from),
@@ -198,12 +198,6 @@ fn compare(
         }
     }
     Ok(())
-}
-
-/// The real numbers a tensor stands for.
-pub(super) fn real(graph: &Graph, id: TensorId, values: &Values) -> Vec<f32> {
-    let affine = graph.tensors[id].affine();
-    values.to_f32(|q| affine.map_or(q as f32, |a| a.scale * (q as f32 - a.zero_point as f32)))
 }
 
 /// The quantized model must be one of the float model's.

@@ -12,6 +12,7 @@ use super::resident::{Resident, Seat};
 use super::swap::{alone, float, left_float};
 use super::{Error, Findings, Local, Matching, Task};
 use crate::data::DataSet;
+use crate::evaluate::arg_max;
 use crate::graph::{Op, TensorId};
 use crate::kernel::prepare;
 use crate::num::Values;
@@ -409,14 +410,4 @@ impl Judge {
             correct,
         }
     }
-}
-
-fn arg_max(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, &x) in values.iter().enumerate() {
-        if x > values[best] {
-            best = i;
-        }
-    }
-    best
 }

@@ -101,12 +101,12 @@ struct Planned {
     node: usize,
     tensor: TensorId,
     reference: TensorId,
-    local: Planned1,
+    local: LocalAt,
     cumulative: Measured,
     by_time: Option<Measured>,
 }
 
-enum Planned1 {
+enum LocalAt {
     Measured(Measured),
     Nothing,
     Unknown,
@@ -124,13 +124,8 @@ pub struct Seen<'a> {
     pub ratios: &'a [f64],
 }
 
-/// How many rows there will be.
-pub(super) fn rows(task: Task<'_>, matching: &Matching) -> usize {
-    plan(task, matching, false).1.len()
-}
-
-/// Measures all tensors that correspond, and with `time` the outputs of LSTMs by time step, too. `see` gets every sample in order, and `progress` the number of samples done at
-/// once.
+/// Measures all tensors that correspond, and with `time` the outputs of LSTMs by time step, too. `see` gets every sample in
+/// order, and `progress` the number of samples done at once.
 ///
 /// # Errors
 /// If the data cannot be read or the device fails.
@@ -172,7 +167,7 @@ pub fn errors(
             let elements = graph.elements(p.tensor);
             Tallies {
                 local: match p.local {
-                    Planned1::Measured(m) => Some(tally(m, elements)),
+                    LocalAt::Measured(m) => Some(tally(m, elements)),
                     _ => None,
                 },
                 cumulative: tally(p.cumulative, elements),
@@ -196,7 +191,7 @@ pub fn errors(
         let outputs: Vec<Vec<Vec<f32>>> = results
             .iter()
             .map(|ids| {
-                let one = |id: &TensorId| values.get(id).map(|v| real(graph, *id, v));
+                let one = |id: &TensorId| values.get(id).map(|v| graph.tensors[*id].real(v));
                 ids.iter().map(|id| one(id).unwrap_or_default()).collect()
             })
             .collect();
@@ -207,13 +202,14 @@ pub fn errors(
                 let floats = |m: Measured| row_f32(&values[&m.sums], i, graph.elements(m.sums));
                 let ratio = t.cumulative.add(sample, floats(p.cumulative)).ratio;
                 ratios.push(ratio);
-                if let (Planned1::Measured(m), Some(local)) = (&p.local, &mut t.local) {
-                    local.add(sample, floats(*m));
-                    if let Some(id) = m.counts {
+                if let (LocalAt::Measured(m), Some(local)) = (&p.local, &mut t.local) {
+                    let known = !local.add(sample, floats(*m)).ratio.is_nan();
+                    if let Some(id) = m.counts.filter(|_| known) {
                         local.count(row_i32(&values[&id], i, graph.elements(id)));
                     }
                 }
-                if let Some(id) = p.cumulative.counts {
+                // What is not a number is left out of the counts, too.
+                if let Some(id) = p.cumulative.counts.filter(|_| !ratio.is_nan()) {
                     t.cumulative
                         .count(row_i32(&values[&id], i, graph.elements(id)));
                 }
@@ -265,18 +261,13 @@ fn row_i32(values: &Values, i: usize, n: usize) -> &[i32] {
     }
 }
 
-/// The real numbers a tensor stands for.
-fn real(graph: &Graph, id: TensorId, values: &Values) -> Vec<f32> {
-    let affine = graph.tensors[id].affine();
-    values.to_f32(|q| affine.map_or(q as f32, |a| a.scale * (q as f32 - a.zero_point as f32)))
-}
-
 fn row(task: Task<'_>, p: &Planned, t: &Tallies, samples: usize) -> Row {
     use crate::kernel::distance::counts::{CODES, HIGHEST, LOWEST};
     let node = &task.quantized.nodes[p.node];
     let tensor = &task.quantized.tensors[p.tensor];
     let scale = tensor.affine().map(|a| a.scale);
     let counts = &t.cumulative.counts;
+    let cumulative = t.cumulative.stats(scale);
     Row {
         node: p.node,
         op_index: node.index,
@@ -287,14 +278,15 @@ fn row(task: Task<'_>, p: &Planned, t: &Tallies, samples: usize) -> Row {
         dtype: tensor.dtype,
         affine: tensor.affine(),
         local: match (&p.local, &t.local) {
-            (Planned1::Measured(_), Some(local)) => Local::Measured(local.stats(scale)),
-            (Planned1::Nothing, _) => Local::Nothing,
+            (LocalAt::Measured(_), Some(local)) => Local::Measured(local.stats(scale)),
+            (LocalAt::Nothing, _) => Local::Nothing,
             _ => Local::Unknown,
         },
-        cumulative: t.cumulative.stats(scale),
         codes: counts.get(CODES..).unwrap_or_default().to_vec(),
         at_ends: [LOWEST, HIGHEST].map(|i| counts.get(i).copied().unwrap_or(0)),
-        elements: (samples * tensor.elements()) as u64,
+        elements: (samples * tensor.elements()) as u64
+            - cumulative.nan_samples * tensor.elements() as u64,
+        cumulative,
         extremes: t.cumulative.extremes(),
         by_time: match &t.by_time {
             Some(t) => t
@@ -366,17 +358,17 @@ fn plan(task: Task<'_>, matching: &Matching, time: bool) -> (Graph, Vec<Planned>
                         false => weave.measure(test, id),
                     };
                     shared = (id == weave.of_float(reference)).then_some(measured);
-                    (Planned1::Measured(measured), by_time)
+                    (LocalAt::Measured(measured), by_time)
                 }
-                Reference::Nothing => (Planned1::Nothing, None),
-                Reference::Unknown => (Planned1::Unknown, None),
+                Reference::Nothing => (LocalAt::Nothing, None),
+                Reference::Unknown => (LocalAt::Unknown, None),
             };
             let reshapes = matches!(
                 node.op,
                 Op::Move(Move::Reshape | Move::Squeeze(_) | Move::ExpandDims)
             );
             let before = planned.iter().find(|p: &&Planned| {
-                reshapes && matches!(local, Planned1::Nothing) && Some(p.tensor) == read
+                reshapes && matches!(local, LocalAt::Nothing) && Some(p.tensor) == read
             });
             // A reshaped tensor has the same values in the same order.
             let cumulative = match shared.or(before.map(|before| before.cumulative)) {

@@ -2,8 +2,9 @@
 
 use super::Error;
 use super::report::NumericsReport;
+use super::samples::decides;
 use crate::data::DataSet;
-use crate::evaluate::Equality;
+use crate::evaluate::{Equality, arg_max};
 use crate::graph::{Graph, TensorId};
 use crate::kernel::{Device, Feed, Keep, SessionConfig, Statistics, prepare};
 use crate::num::{DType, Values};
@@ -44,7 +45,7 @@ pub fn numerics(
     let mut values = program.values();
     values.retain(|id| computed.contains(id) && is_code(id));
     let result = quantized.results().get(scores).copied();
-    let result = result.filter(|&id| graph.elements(id) > 1 && graph.is_activation(id));
+    let result = result.filter(|&id| decides(graph, id) && graph.is_activation(id));
     let mut report = NumericsReport {
         numerics: name.into(),
         codes: 0,
@@ -93,14 +94,5 @@ pub fn numerics(
 /// The first highest class of each sample; codes are ordered as what they stand for.
 fn decisions(values: &Values, elements: usize) -> Vec<usize> {
     let values = values.to_f32(|q| q as f32);
-    let highest = |scores: &[f32]| {
-        let mut best = 0;
-        for (i, &x) in scores.iter().enumerate() {
-            if x > scores[best] {
-                best = i;
-            }
-        }
-        best
-    };
-    values.chunks(elements).map(highest).collect()
+    values.chunks(elements).map(arg_max).collect()
 }

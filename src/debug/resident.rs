@@ -4,7 +4,7 @@
 //! there.
 
 use super::Error;
-use crate::graph::{Graph, TensorId};
+use crate::graph::{Graph, Tensor, TensorId};
 use crate::kernel::prefix::{self, Place};
 use crate::kernel::{Device, Feed, Keep, SessionConfig, Statistics, prepare};
 use crate::num::Values;
@@ -94,20 +94,18 @@ impl<'a> Resident<'a> {
         let start = starts
             .clone()
             .find(|(place, _)| place.nodes <= common && prefix::begins(&graph, place));
-        let affines: Vec<_> = graph
+        let tensors: Vec<Tensor> = graph
             .outputs
             .iter()
-            .map(|&id| graph.tensors[id].affine())
+            .map(|&id| graph.tensors[id].clone())
             .collect();
         let graph = match start {
             Some((place, _)) => prefix::tail(graph, place),
             None => graph,
         };
         let values = self.compute(graph, start)?;
-        let real = values.iter().zip(affines).map(|(values, affine)| {
-            values
-                .to_f32(|q| affine.map_or(q as f32, |a| a.scale * (q as f32 - a.zero_point as f32)))
-        });
+        let real = values.iter().zip(&tensors);
+        let real = real.map(|(values, tensor)| tensor.real(values));
         Ok(real.collect())
     }
 

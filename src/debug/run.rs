@@ -6,7 +6,7 @@ use super::gates::gates;
 use super::health::health;
 use super::hybrid::hybrid_scales;
 use super::report::{MetricReport, OpAtOutput, OpReport, OutputReport, Report, SCHEMA_VERSION};
-use super::samples::Samples;
+use super::samples::{Samples, decides};
 use super::verdict::verdict;
 use super::waterfall::{waterfall, waterfall_cost};
 use super::{Error, Matching, Task};
@@ -44,6 +44,8 @@ pub enum Event {
     Samples(usize),
     /// Models will be run to learn what operators do to the outputs.
     Models {
+        /// What for.
+        what: &'static str,
         /// How many, at most.
         models: usize,
         /// Samples of each.
@@ -69,21 +71,13 @@ pub fn debug(
 ) -> Result<Report, Error> {
     let quantized = task.quantized;
     let results = quantized.results();
-    // Scores of classes are one row; of anchors or pixels there is no highest that decides.
-    let is_row = |&id: &usize| {
-        let sizes = quantized.tensors[id].shape.iter();
-        sizes.filter(|&&n| n != 1).count() == 1
-    };
-    let scores = results.get(wanted.scores).filter(|id| is_row(id));
+    let scores = results
+        .get(wanted.scores)
+        .filter(|&&id| decides(quantized, id));
     let classes = scores.map_or(0, |&id| quantized.elements(id));
-    let decides = scores.map(|_| wanted.scores);
+    let decisive = scores.map(|_| wanted.scores);
     let labels = data.labels().cloned();
-    let mut samples = Samples::new(
-        wanted.scores,
-        classes,
-        labels.as_ref(),
-        super::errors::rows(task, matching),
-    );
+    let mut samples = Samples::new(wanted.scores, classes, labels.as_ref());
     let mut distances: Vec<Distance> = results.iter().map(|_| Distance::new()).collect();
     let see = |seen: super::errors::Seen<'_>| {
         for (distance, (float, test)) in distances
@@ -120,10 +114,11 @@ pub fn debug(
             let questions = Questions::new(task, matching, &found, asked)?;
             let cost = questions.cost(wanted.samples.min(data.len()));
             event(Event::Models {
+                what: "at the outputs",
                 models: cost.models,
                 samples: cost.samples,
             });
-            Some(questions.answer(data, cost.samples, decides, || event(Event::Model))?)
+            Some(questions.answer(data, cost.samples, decisive, || event(Event::Model))?)
         }
         None => None,
     };
@@ -141,6 +136,7 @@ pub fn debug(
             let samples = answers.samples;
             let cost = waterfall_cost(task, samples, chosen.len());
             event(Event::Models {
+                what: "sources of errors",
                 models: cost.models,
                 samples: cost.samples,
             });

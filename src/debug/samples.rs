@@ -4,6 +4,8 @@ use super::MOST_FLIPS;
 use super::errors::Seen;
 use super::report::{Decisions, Flip};
 use crate::data::Labels;
+use crate::evaluate::arg_max;
+use crate::graph::{Graph, TensorId};
 
 /// Most classes of confusion matrices.
 const MOST_CLASSES: usize = 64;
@@ -11,6 +13,12 @@ const MOST_CLASSES: usize = 64;
 const UNUSUAL: f64 = 8.0;
 /// … and more than this share of the signal: −20 dB.
 const LEAST_RATIO: f64 = 1e-2;
+
+/// Whether an output holds scores of classes: one row. Of anchors or pixels there is no highest that decides.
+pub(super) fn decides(graph: &Graph, id: TensorId) -> bool {
+    let sizes = graph.tensors[id].shape.iter();
+    sizes.filter(|&&n| n != 1).count() == 1
+}
 
 /// Collects decisions, sample by sample.
 pub(super) struct Samples<'a> {
@@ -28,7 +36,7 @@ pub(super) struct Samples<'a> {
 
 impl<'a> Samples<'a> {
     /// For an output with so many scores.
-    pub fn new(output: usize, classes: usize, labels: Option<&'a Labels>, rows: usize) -> Self {
+    pub fn new(output: usize, classes: usize, labels: Option<&'a Labels>) -> Self {
         let matrices = || vec![vec![0; classes]; classes];
         let has_matrices = labels.is_some() && (2..=MOST_CLASSES).contains(&classes);
         Samples {
@@ -39,12 +47,13 @@ impl<'a> Samples<'a> {
             correct: [0; 2],
             confusion: has_matrices.then(|| [matrices(), matrices()]),
             flips: Vec::new(),
-            usual: vec![(0.0, 0); rows],
+            usual: Vec::new(),
         }
     }
 
     /// Sees a sample.
     pub fn see(&mut self, seen: &Seen<'_>) {
+        self.usual.resize(seen.ratios.len(), (0.0, 0));
         for (usual, &ratio) in self.usual.iter_mut().zip(seen.ratios) {
             if ratio > 0.0 && ratio.is_finite() {
                 usual.0 += ratio.ln();
@@ -129,12 +138,7 @@ impl<'a> Samples<'a> {
 
 /// The first class with the highest score, and by how much it is ahead.
 fn decision(scores: &[f32]) -> (usize, f64) {
-    let mut best = 0;
-    for (i, &x) in scores.iter().enumerate() {
-        if x > scores[best] {
-            best = i;
-        }
-    }
+    let best = arg_max(scores);
     let others = scores.iter().enumerate().filter(|&(i, _)| i != best);
     let next = others.map(|(_, &x)| x).fold(f32::NEG_INFINITY, f32::max);
     let margin = f64::from(scores.get(best).copied().unwrap_or(0.0)) - f64::from(next);
@@ -147,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_flip_parts_where_its_error_is_unusual() {
-        let mut samples = Samples::new(0, 3, None, 2);
+        let mut samples = Samples::new(0, 3, None);
         for sample in 0..20 {
             let bad = sample == 7;
             let quantized = if bad {

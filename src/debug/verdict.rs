@@ -94,7 +94,7 @@ fn who(answers: &AtOutputs) -> Option<String> {
     let names = list(guilty.iter().map(|o| o.name.as_str()), 6);
     let figures = guilty
         .iter()
-        .take(3)
+        .take(6)
         .map(|o| format!("{:.0} %", 100.0 * o.alone_loss / whole));
     let figures: Vec<String> = figures.collect();
     let others = match innocent {

@@ -112,7 +112,7 @@ pub enum Error {
 }
 
 /// Index of the first highest value, as numpy's argmax finds it; 0 for an empty slice. No NaN in it.
-fn arg_max<T: Copy + PartialOrd>(values: &[T]) -> usize {
+pub(crate) fn arg_max<T: Copy + PartialOrd>(values: &[T]) -> usize {
     let mut best = 0;
     for (index, value) in values.iter().enumerate() {
         if *value > values[best] {

@@ -135,6 +135,12 @@ impl Tensor {
         self.shape.iter().product()
     }
 
+    /// The real numbers that values of this tensor stand for: integers without parameters stand for themselves.
+    pub fn real(&self, values: &Values) -> Vec<f32> {
+        let affine = self.affine();
+        values.to_f32(|q| affine.map_or(q as f32, |a| a.scale * (q as f32 - a.zero_point as f32)))
+    }
+
     /// The parameters of a tensor quantized as a whole.
     pub fn affine(&self) -> Option<Affine> {
         let q = self.quantization.as_ref()?;
