@@ -261,8 +261,9 @@ impl Arguments {
         }
         let same = Same::try_parse_from(words).map_err(|e| Failure::Input(e.to_string()))?;
         let mut choices = same.choices;
-        choices.device = self.device.clone();
+        // Dynamic range needs neither data nor a device to see it on.
         if self.scheme != Some(Scheme::Dynamic) {
+            choices.device = self.device.clone();
             let mut data = self.data.clone();
             match &self.calibration_data {
                 Some(other) => (data.data, data.limit) = (other.clone(), None),
