@@ -532,31 +532,28 @@ fn local_errors_are_those_of_tensorflows_debugger() {
         };
         let theirs =
             parse(&std::fs::read_to_string(folder.join("tensorflow/debugger.csv")).unwrap());
-        let (reset, carried) = (table(&[]), table(&["--carry-state"]));
-        let tables = [reset, carried].map(|mut t| {
+        let tables = [table(&[]), table(&["--carry-state"])].map(|mut t| {
             t.retain(|row| row.0 != "QUANTIZE");
             t
         });
         for (i, (name, mse, over_scale)) in theirs.iter().enumerate() {
             let [(_, reset, reset_over), (_, carried, carried_over)] =
                 tables.each_ref().map(|t| &t[i]);
-            match name.as_str() {
-                // Moves have no error; theirs is the rounding of a dequantization.
-                "RESHAPE" | "STRIDED_SLICE" => assert!(*reset <= *mse && *mse < 1e-12),
-                // Their state goes on from sample to sample; that of the second LSTM of gdps depends on every rounding.
-                "UNIDIRECTIONAL_SEQUENCE_LSTM" | "FULLY_CONNECTED" => {
-                    let part = if i >= 6 && variant.ends_with("gdps") && name.starts_with("UNI") {
-                        0.3
-                    } else {
-                        0.1
-                    };
-                    assert!(near(*mse, *carried, part), "{name} {mse} {carried}");
-                    assert!(near(*over_scale, *carried_over, part));
-                }
-                _ => {
-                    assert!(near(*mse, *reset, 0.02), "{variant} {name} {mse} {reset}");
-                    assert!(near(*over_scale, *reset_over, 0.05));
-                }
+            // Moves have no error; theirs is the rounding of a dequantization.
+            if ["RESHAPE", "STRIDED_SLICE"].contains(&name.as_str()) {
+                assert!(*carried <= *mse && *mse < 1e-12);
+                continue;
+            }
+            // Their states go on from sample to sample, and their interpreter rounds as XNNPACK does.
+            assert!(
+                near(*mse, *carried, 0.01),
+                "{variant} {name} {mse} {carried}"
+            );
+            assert!(near(*over_scale, *carried_over, 0.01));
+            // What reads an LSTM depends on its state.
+            if !["UNIDIRECTIONAL_SEQUENCE_LSTM", "FULLY_CONNECTED"].contains(&name.as_str()) {
+                assert!(near(*mse, *reset, 0.02), "{variant} {name} {mse} {reset}");
+                assert!(near(*over_scale, *reset_over, 0.05));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::choices::Choices;
 use super::schemes::Scheme;
-use super::target::{DataArguments, DeviceArguments, NumericsArguments};
+use super::target::{DataArguments, DeviceArguments, NumericsArguments, NumericsName};
 use super::{Failure, output, progress};
 use clap::{Args, Parser};
 use std::io::IsTerminal;
@@ -45,7 +45,8 @@ pub struct Arguments {
     /// Representative data for --scheme and --recipe; without it the ranges are those of --data
     #[arg(long, value_name = "FILE", conflicts_with = "quantized")]
     calibration_data: Option<PathBuf>,
-    /// Let states of LSTMs go on from sample to sample, as TensorFlow's debugger does; on the CPU, one sample after another
+    /// Let states of LSTMs go on from sample to sample and round as LiteRT's default interpreter does (--numerics xnnpack,
+    /// unless another is named): what TensorFlow's debugger does; on the CPU, one sample after another
     #[arg(long)]
     carry_state: bool,
     /// Of which operators to learn what they do to the outputs: the K with the worst local errors, all, or off; off also
@@ -133,9 +134,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         )));
     }
     // Everything is asked of the runtime that was named; it is compared with the reference once more at the end.
+    let rounding = arguments.rounding();
     let device = match arguments.carry_state {
-        true => arguments.numerics.open_carrying(&arguments.device)?,
-        false => arguments.numerics.open(&arguments.device)?,
+        true => rounding.open_carrying(&arguments.device)?,
+        false => rounding.open(&arguments.device)?,
     };
     let task = Task {
         float: &float,
@@ -184,7 +186,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let mut found = debug::debug(task, &matching, &mut data, wanted, metrics, event)?;
     bar.finish_and_clear();
-    if let Some(name) = arguments.numerics.other() {
+    if let Some(name) = rounding.other() {
         let bar = progress::bar("numerics", data.len());
         let reference = match arguments.carry_state {
             true => Cpu::new().carrying_state(),
@@ -213,6 +215,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 impl Arguments {
+    /// The rounding that was asked for. States are carried to lie beside TensorFlow's debugger, which runs on XNNPACK.
+    fn rounding(&self) -> NumericsArguments {
+        let usual = self.carry_state.then_some(NumericsName::Xnnpack);
+        NumericsArguments {
+            numerics: self.numerics.numerics.or(usual),
+        }
+    }
+
     /// The graph of the quantized model, read or made.
     fn quantized(&self) -> Result<Graph, Failure> {
         let Some(path) = &self.quantized else {

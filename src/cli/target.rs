@@ -99,22 +99,25 @@ pub enum NumericsName {
 #[derive(Args, Clone, Copy, Debug)]
 pub struct NumericsArguments {
     /// Round int8 as another runtime does, on the CPU: `xnnpack` as LiteRT's default interpreter on x86, `single-rounding` as
-    /// builds with TFLITE_SINGLE_ROUNDING
+    /// builds with TFLITE_SINGLE_ROUNDING [default: reference]
     #[arg(
         long,
         value_enum,
-        default_value = "reference",
         value_name = "reference|xnnpack|single-rounding",
         hide_possible_values = true
     )]
-    pub numerics: NumericsName,
+    pub numerics: Option<NumericsName>,
 }
 
 impl NumericsArguments {
+    fn name(self) -> NumericsName {
+        self.numerics.unwrap_or(NumericsName::Reference)
+    }
+
     /// The name of the rounding, if it is not the reference's.
     pub fn other(self) -> Option<String> {
-        let other = self.numerics != NumericsName::Reference;
-        let value = self.numerics.to_possible_value();
+        let other = self.name() != NumericsName::Reference;
+        let value = self.name().to_possible_value();
         value.filter(|_| other).map(|v| v.get_name().to_owned())
     }
 
@@ -126,7 +129,7 @@ impl NumericsArguments {
             )));
         }
         let cpu = Cpu::new().carrying_state();
-        Ok(Box::new(cpu.with_numerics(match self.numerics {
+        Ok(Box::new(cpu.with_numerics(match self.name() {
             NumericsName::Reference => Numerics::Reference,
             NumericsName::Xnnpack => Numerics::Xnnpack,
             NumericsName::SingleRounding => Numerics::SingleRounding,
@@ -135,7 +138,7 @@ impl NumericsArguments {
 
     /// The device that options ask for, with this rounding. Only the CPU has another one than the reference's.
     pub fn open(self, device: &DeviceArguments) -> Result<Box<dyn Device>, Failure> {
-        let numerics = match self.numerics {
+        let numerics = match self.name() {
             NumericsName::Reference => return device.open(),
             NumericsName::Xnnpack => Numerics::Xnnpack,
             NumericsName::SingleRounding => Numerics::SingleRounding,

@@ -61,9 +61,28 @@ fn one_by_one<A: Copy, R>(y: &mut [R], a: &[A], f: impl Fn(A) -> R) {
     y.iter_mut().zip(a).for_each(|(y, &a)| *y = f(a));
 }
 
+/// Whether it is a sum, difference or product of operands of one shape.
+pub fn is_plain(k: &BinaryF32) -> bool {
+    k.shape.same_shape && matches!(k.op, Binary::Add | Binary::Sub | Binary::Mul)
+}
+
+/// Such a function of floats that lie side by side.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+pub fn plain(k: &BinaryF32, a: &[f32], b: &[f32], y: &mut [f32]) {
+    match k.op {
+        Binary::Add => pairs(y, a, b, |a, b| a + b),
+        Binary::Sub => pairs(y, a, b, |a, b| a - b),
+        _ => pairs(y, a, b, |a, b| a * b),
+    }
+    super::conv::clamp(y, k.bounds);
+}
+
 /// Floats.
 pub fn f32(k: &BinaryF32, x: Operands<'_>, y: &mut [f32]) {
     let (a, b, s) = (x.f32s(0), x.f32s(1), &k.shape);
+    if is_plain(k) && !x.constant(0) && !x.constant(1) {
+        return plain(k, a, b, y);
+    }
     match k.op {
         Binary::Add => each(s, x, a, b, y, |a, b| a + b),
         Binary::Sub => each(s, x, a, b, y, |a, b| a - b),

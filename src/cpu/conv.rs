@@ -2,6 +2,15 @@
 
 use crate::kernel::ConvShape;
 
+/// Some rows of an image.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// The rows, without gaps.
+    pub data: &'a [f32],
+    /// The number in the image of the first one.
+    pub first: usize,
+}
+
 /// Input position of a tap, `None` in the padding.
 pub fn tap(out: usize, stride: u32, k: u32, dilation: u32, pad: u32, size: u32) -> Option<usize> {
     let at = (out * stride as usize + k as usize * dilation as usize).checked_sub(pad as usize)?;

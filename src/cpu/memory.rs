@@ -1,6 +1,7 @@
 //! Memory of a thread that is used again, whatever it held: fresh memory costs page faults and zeros.
 
 use super::counting::Tables;
+use super::strip::Alive;
 use crate::num::{DType, Values};
 
 /// A line of the cache.
@@ -43,6 +44,8 @@ pub struct Memory {
     pub scratch: Scratch,
     /// For histograms.
     pub tables: Tables,
+    /// For the tensors between the steps of a chain.
+    pub strips: Vec<Alive>,
 }
 
 impl Memory {

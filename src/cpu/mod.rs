@@ -14,6 +14,7 @@ mod conv;
 mod conv_f32;
 mod conv_i8;
 mod counting;
+mod depthwise_f32;
 mod distance;
 mod fully_connected;
 pub(crate) mod gemm;
@@ -42,6 +43,7 @@ mod simd;
 mod softmax;
 mod statistics;
 mod step;
+mod strip;
 mod take;
 mod unary;
 #[cfg(target_arch = "x86_64")]
@@ -51,11 +53,24 @@ pub use crate::kernel::Numerics;
 use crate::kernel::{Device, DeviceError, Program, Roofline, Session, SessionConfig};
 
 /// The processor of this machine.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Cpu {
     plain: bool,
     numerics: Numerics,
     carries: bool,
+    /// Bytes of a strip.
+    strips: usize,
+}
+
+impl Default for Cpu {
+    fn default() -> Self {
+        Self {
+            plain: false,
+            numerics: Numerics::default(),
+            carries: false,
+            strips: strip::BYTES,
+        }
+    }
 }
 
 impl Cpu {
@@ -86,6 +101,15 @@ impl Cpu {
     pub fn with_numerics(self, numerics: Numerics) -> Self {
         Self { numerics, ..self }
     }
+
+    /// The CPU with strips of so many bytes.
+    #[cfg(test)]
+    fn with_strips(strips: usize) -> Self {
+        Self {
+            strips,
+            ..Self::default()
+        }
+    }
 }
 
 impl Device for Cpu {
@@ -107,7 +131,8 @@ impl Device for Cpu {
         program: &'a Program,
         config: &SessionConfig,
     ) -> Result<Box<dyn Session + 'a>, DeviceError> {
-        let session = session::CpuSession::new(program, config, self.plain, self.numerics)?;
+        let (numerics, strips) = (self.numerics, self.strips);
+        let session = session::CpuSession::new(program, config, self.plain, numerics, strips)?;
         Ok(Box::new(match self.carries {
             true => session.carrying_state(),
             false => session,

@@ -32,7 +32,7 @@ pub struct Packed {
 }
 
 /// Floats in a cache line and in the widest vector.
-const LINE: usize = 16;
+pub const LINE: usize = 16;
 
 /// Lanes of a vector, and most vectors in a panel.
 struct Width;
@@ -119,10 +119,14 @@ impl Packed {
         start: Start,
         bounds: (f32, f32),
     ) {
-        let (mut from, mut data) = (0, &self.data[self.start..]);
-        while from < self.n {
+        // Rows without gaps: whole vectors are written, the last panel before the others and row after row, so that what
+        // they write into the next row is written once more.
+        let beyond = stride == self.n && start == Start::Bias;
+        let width = self.widest * self.lanes;
+        for from in (0..self.n).step_by(width).rev() {
             let vectors = panel(self.n, from, self.lanes, self.widest);
-            let (panel, rest) = data.split_at(vectors * self.lanes * self.taps * self.depth);
+            let k = self.taps * self.depth;
+            let panel = &self.data[self.start + from * k..][..vectors * self.lanes * k];
             let job = Panel {
                 packed: self,
                 panel,
@@ -134,6 +138,7 @@ impl Packed {
                 stride,
                 start,
                 bounds,
+                beyond,
             };
             // As many rows at once as registers allow.
             match (vectors, self.widest) {
@@ -143,7 +148,6 @@ impl Packed {
                 (2, _) => self.arch.dispatch(Tiles::<6, 2>(job)),
                 _ => self.arch.dispatch(Tiles::<12, 1>(job)),
             }
-            (from, data) = (from + vectors * self.lanes, rest);
         }
     }
 }
@@ -170,6 +174,8 @@ struct Panel<'a> {
     stride: usize,
     start: Start,
     bounds: (f32, f32),
+    /// Whether whole vectors may be written where only some of their columns belong to the row.
+    beyond: bool,
 }
 
 /// A panel of C vectors, R rows at once.
@@ -232,24 +238,64 @@ impl Panel<'_> {
                 }
             }
         }
-        let bounded = self.bounds != (f32::NEG_INFINITY, f32::INFINITY);
         let (low, high) = (
             simd.splat_f32s(self.bounds.0),
             simd.splat_f32s(self.bounds.1),
         );
-        for r in skip..R {
-            let y = &mut self.y[(row + r) * self.stride..][..self.columns];
-            let begin = match self.start {
-                Start::Bias => *bias,
-                Start::Output => load(simd, y),
-            };
-            for c in 0..C {
-                sums[r][c] = simd.add_f32s(sums[r][c], begin[c]);
-                if bounded {
-                    sums[r][c] = within(simd, sums[r][c], low, high);
+        // Small loops of constant length: they are unrolled, and the sums never leave the registers.
+        let width = C * S::F32_LANES;
+        let room = self.y.len() >= (row + R - 1) * self.stride + width;
+        if !room || !(self.beyond || self.columns == width) {
+            let spilled = sums;
+            self.edge::<S, R, C>(simd, row, skip, &spilled);
+        } else if self.start == Start::Output {
+            for r in 0..R {
+                if r >= skip {
+                    let y = &mut self.y[(row + r) * self.stride..][..width];
+                    let y = &mut S::as_mut_simd_f32s(y).0[..C];
+                    for c in 0..C {
+                        y[c] = simd.add_f32s(sums[r][c], y[c]);
+                    }
                 }
             }
-            store(simd, y, &sums[r]);
+        } else {
+            for r in 0..R {
+                if r >= skip {
+                    // What lies beyond the last column is overwritten by what belongs there.
+                    let y = &mut self.y[(row + r) * self.stride..][..width];
+                    let y = &mut S::as_mut_simd_f32s(y).0[..C];
+                    for c in 0..C {
+                        y[c] = within(simd, simd.add_f32s(sums[r][c], bias[c]), low, high);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes rows of which only some columns may be written.
+    #[inline(always)]
+    fn edge<S: Simd, const R: usize, const C: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        skip: usize,
+        sums: &[[S::f32s; C]; R],
+    ) {
+        let (low, high) = (
+            simd.splat_f32s(self.bounds.0),
+            simd.splat_f32s(self.bounds.1),
+        );
+        for (r, sums) in sums.iter().enumerate().skip(skip) {
+            let y = &mut self.y[(row + r) * self.stride..][..self.columns];
+            let begin: [S::f32s; C] = match self.start {
+                Start::Bias => load(simd, self.bias),
+                Start::Output => load(simd, y),
+            };
+            let mut values = *sums;
+            for c in 0..C {
+                values[c] = within(simd, simd.add_f32s(values[c], begin[c]), low, high);
+            }
+            store(simd, y, &values);
         }
     }
 }

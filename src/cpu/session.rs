@@ -5,6 +5,7 @@ use super::counting::Tables;
 use super::memory::Memory;
 use super::statistics::Gathered;
 use super::step::Fast;
+use super::strip::{self, Chain};
 use crate::graph::TensorId;
 use crate::kernel::{
     DeviceError, Feed, Keep, Kernel, Numerics, Profile, Program, Range, Session, SessionConfig,
@@ -61,6 +62,8 @@ pub(super) struct CpuSession<'a> {
     own: Option<Vec<Step>>,
     feeds: Vec<Feed>,
     pub(super) fast: Vec<Fast>,
+    /// Chains of steps that are computed strip by strip, by their first step.
+    chains: Vec<Option<Chain>>,
     /// For each tensor, whether it is kept after a run.
     kept: Vec<bool>,
     /// For each tensor, the step after which it is dead.
@@ -91,6 +94,7 @@ impl<'a> CpuSession<'a> {
         config: &SessionConfig,
         plain: bool,
         numerics: Numerics,
+        strips: usize,
     ) -> Result<Self, DeviceError> {
         let graph = &program.graph;
         let bytes = match program.steps.iter().any(is_distance) {
@@ -127,7 +131,7 @@ impl<'a> CpuSession<'a> {
                 .for_each(|&id| last_use[id] = i);
         }
         let fast = steps.iter().map(|step| Fast::new(graph, step, plain));
-        let fast = fast.collect();
+        let fast: Vec<Fast> = fast.collect();
         // Large samples on many threads: fewer of them at once.
         let threads = rayon::current_num_threads().min((TOTAL_BYTES / bytes.max(1)).max(1));
         let fits = (CHUNK_BYTES / bytes.max(1)).clamp(1, CHUNK_SAMPLES);
@@ -136,12 +140,16 @@ impl<'a> CpuSession<'a> {
             Keep::Nothing | Keep::Outputs if fits >= TOGETHER => None,
             Keep::Nothing | Keep::Outputs => cut(program),
         };
+        // Where samples go together, weights are what must be read seldom.
+        let alone = 0..cut.unwrap_or(steps.len());
+        let chains = strip::chains(program, steps, &fast, &kept, alone, strips);
         let most = cut.map_or(fits, |_| TOGETHER);
         let chunk = config
             .batch
             .map_or(most, |b| b.div_ceil(threads).clamp(1, most));
         Ok(Self {
             program,
+            chains,
             own,
             feeds: config.feeds.clone(),
             fast,
@@ -164,7 +172,7 @@ impl<'a> CpuSession<'a> {
         })
     }
 
-    fn steps(&self) -> &[Step] {
+    pub(super) fn steps(&self) -> &[Step] {
         self.own.as_ref().unwrap_or(&self.program.steps)
     }
 
@@ -251,20 +259,39 @@ impl<'a> CpuSession<'a> {
 
     /// Runs some steps and frees what they used last.
     fn walk(&self, steps: Steps<usize>, samples: usize, chunk: &mut Chunk) {
-        for i in steps {
-            let step = &self.steps()[i];
-            let clock = self.clock();
-            self.step(i, step, samples, chunk);
-            self.took(1 + 2 * i, clock);
-            let clock = self.clock();
-            self.see_tensor(step.outputs[0], samples, chunk);
-            self.took(2 + 2 * i, clock);
-            for &id in step.inputs.iter().chain(&step.outputs) {
-                if self.last_use[id] == i && !self.kept[id] {
-                    chunk.memory.give(chunk.values[id].take());
+        let mut at = steps.start;
+        while at < steps.end {
+            let done = match &self.chains[at] {
+                Some(chain) => {
+                    self.strips(at, chain, samples, chunk);
+                    at..at + chain.steps()
+                }
+                None => {
+                    self.whole(at, samples, chunk);
+                    at..at + 1
+                }
+            };
+            at = done.end;
+            for i in done {
+                let step = &self.steps()[i];
+                for &id in step.inputs.iter().chain(&step.outputs) {
+                    if self.last_use[id] == i && !self.kept[id] {
+                        chunk.memory.give(chunk.values[id].take());
+                    }
                 }
             }
         }
+    }
+
+    /// Runs a step on whole tensors.
+    fn whole(&self, i: usize, samples: usize, chunk: &mut Chunk) {
+        let step = &self.steps()[i];
+        let clock = self.clock();
+        self.step(i, step, samples, chunk);
+        self.took(1 + 2 * i, clock);
+        let clock = self.clock();
+        self.see_tensor(step.outputs[0], samples, chunk);
+        self.took(2 + 2 * i, clock);
     }
 
     /// Notes what went wrong, for the end of the run.
@@ -288,12 +315,12 @@ impl<'a> CpuSession<'a> {
     }
 
     /// Starts to measure, if a profile is wanted.
-    fn clock(&self) -> Option<Instant> {
+    pub(super) fn clock(&self) -> Option<Instant> {
         self.profile.as_ref().map(|_| Instant::now())
     }
 
     /// Adds the time since `start` to what is measured at a place of [`CpuSession::profile`].
-    fn took(&self, place: usize, start: Option<Instant>) {
+    pub(super) fn took(&self, place: usize, start: Option<Instant>) {
         if let (Some(profile), Some(start)) = (&self.profile, start) {
             let nanoseconds = start.elapsed().as_nanos() as u64;
             profile[place].fetch_add(nanoseconds, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 use super::chunk::Chunk;
 use super::conv_f32::{self, Conv};
 use super::conv_i8::{self, FastConvI8, FastDepthwiseI8};
+use super::depthwise_f32::Depthwise;
 use super::fully_connected::{self, FastFullyConnectedI8};
 use super::lstm::{self, FastLstmI8, Lstm};
 use super::operands::Operands;
@@ -21,6 +22,7 @@ use crate::num::{DType, Values};
 pub enum Fast {
     None,
     ConvF32(Conv),
+    DepthwiseF32(Depthwise),
     FullyConnectedF32(Packed),
     LstmF32(Lstm),
     Conv(FastConvI8),
@@ -62,6 +64,7 @@ impl Fast {
     pub fn new(graph: &Graph, step: &Step, plain: bool) -> Fast {
         match &step.kernel {
             Kernel::ConvF32(k) => Fast::ConvF32(Conv::new(k)),
+            Kernel::DepthwiseF32(k) => Depthwise::new(k).map_or(Fast::None, Fast::DepthwiseF32),
             Kernel::FullyConnectedF32(k) => {
                 Fast::FullyConnectedF32(Packed::new(&k.weights, 1, &k.bias))
             }
@@ -114,8 +117,13 @@ impl CpuSession<'_> {
                     fast.run(k, i8s(0), y, scratch);
                 }),
                 (Kernel::ConvI8(k), _) => memory.new_i8(n, |y, _| conv_i8::i8(k, i8s(0), y)),
+                (Kernel::DepthwiseF32(k), Fast::DepthwiseF32(fast)) => {
+                    memory.new_f32(n, |y, scratch| {
+                        fast.run(k, f32s(0), y, &mut scratch.padded);
+                    })
+                }
                 (Kernel::DepthwiseF32(k), _) => memory.new_f32(n, |y, _| {
-                    conv_f32::depthwise_f32(k, f32s(0), y);
+                    conv_f32::multiplied(k, f32s(0), y);
                 }),
                 (Kernel::DepthwiseI8(k), Fast::Depthwise(fast)) => {
                     memory.new_i8(n, |y, scratch| {

@@ -331,7 +331,7 @@ mod tests {
         reader
     }
 
-    /// Stored, as numpy.savez does; ours would deflate it, and that is read in one go.
+    /// Stored, as numpy.savez does: what is deflated is read in one go.
     fn file(values: &Values, descr: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let file = std::fs::File::create(folder.path().join("x.npz")).unwrap();
