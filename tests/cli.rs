@@ -480,7 +480,11 @@ fn unknown_devices_are_exit_code_3() {
         zp(&nonsense).refused(3, &["nonsense", adapter["name"].as_str().unwrap()]);
     }
     cpu(&nonsense).refused(2, &["nonsense", "--device cpu"]);
-    for option in [["--int8-path", "matrix"], ["--float", "fast"]] {
+    for option in [
+        ["--int8-path", "matrix"],
+        ["--float", "fast"],
+        ["--tiles", "measured"],
+    ] {
         let quantize = [&quantize[..quantize.len() - 1], &option].concat();
         cpu(&quantize).refused(2, &[&option.join(" "), "--device cpu"]);
     }

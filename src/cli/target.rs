@@ -43,6 +43,17 @@ pub enum FloatPath {
     Fast,
 }
 
+/// How the tiles of a GPU's products are chosen
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TilesName {
+    /// Measured on a real GPU, by reasoning in software
+    Auto,
+    /// Measured
+    Measured,
+    /// By reasoning
+    Reasoned,
+}
+
 /// Device options.
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArguments {
@@ -76,6 +87,16 @@ pub struct DeviceArguments {
         hide_possible_values = true
     )]
     pub float_path: FloatPath,
+    /// How the GPU's products are cut into tiles: as measured once and kept in the user's cache folder, or by reasoning; the
+    /// same results
+    #[arg(
+        long,
+        value_enum,
+        default_value = "auto",
+        value_name = "auto|measured|reasoned",
+        hide_possible_values = true
+    )]
+    pub tiles: TilesName,
     /// Have the GPU check every index and loop as it runs: slower, the same results
     #[arg(long)]
     pub checked_shaders: bool,
@@ -240,6 +261,7 @@ impl DeviceArguments {
             adapter,
             int8_path,
             float_path,
+            tiles,
             checked_shaders,
             batch,
         } = self;
@@ -247,6 +269,7 @@ impl DeviceArguments {
             && adapter.is_none()
             && *int8_path == Int8Path::Auto
             && *float_path == FloatPath::Auto
+            && *tiles == TilesName::Auto
             && !checked_shaders
             && batch.is_none()
     }
@@ -262,12 +285,13 @@ impl DeviceArguments {
 
     /// The option that means something on a GPU only, if one is given.
     fn gpu_only(&self) -> Option<&'static str> {
-        let matrix_units = match (self.int8_path, self.float_path) {
-            (Int8Path::Matrix, _) => Some("--int8-path matrix"),
-            (_, FloatPath::Fast) => Some("--float fast"),
+        let products = match (self.int8_path, self.float_path, self.tiles) {
+            (Int8Path::Matrix, _, _) => Some("--int8-path matrix"),
+            (_, FloatPath::Fast, _) => Some("--float fast"),
+            (_, _, TilesName::Measured) => Some("--tiles measured"),
             _ => None,
         };
-        matrix_units.or(self.checked_shaders.then_some("--checked-shaders"))
+        products.or(self.checked_shaders.then_some("--checked-shaders"))
     }
 
     /// The GPU these options ask for; `None` for the CPU. `auto` says on stderr why it takes the CPU.
@@ -315,6 +339,11 @@ impl DeviceArguments {
                 FloatPath::Auto => gpu::FloatPath::Auto,
                 FloatPath::Exact => gpu::FloatPath::Exact,
                 FloatPath::Fast => gpu::FloatPath::Fast,
+            },
+            tuning: match self.tiles {
+                TilesName::Auto => gpu::Tuning::Auto,
+                TilesName::Measured => gpu::Tuning::Measured,
+                TilesName::Reasoned => gpu::Tuning::Reasoned,
             },
             checked: self.checked_shaders,
         }

@@ -62,6 +62,33 @@ impl Clock {
         })
     }
 
+    /// Seconds that one pass takes on the device; waits for it.
+    ///
+    /// # Errors
+    /// If the device has no timestamps, or fails.
+    pub fn time(
+        gpu: &Gpu,
+        record: impl FnOnce(&mut wgpu::ComputePass<'_>),
+    ) -> Result<f64, DeviceError> {
+        let mut clock = Clock::new(gpu, 0, vec![0])?;
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        record(
+            &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes: Some(clock.writes(0)),
+            }),
+        );
+        clock.resolve(&mut encoder);
+        gpu.submit(encoder)?;
+        clock.add(gpu)?;
+        let seconds = clock.profile().feed;
+        if seconds > 0.0 {
+            Ok(seconds)
+        } else {
+            Err(gpu.failed("its clock stands still"))
+        }
+    }
+
     /// What a pass writes.
     pub fn writes(&self, pass: usize) -> wgpu::ComputePassTimestampWrites<'_> {
         let at = 2 * (pass % PASSES) as u32;

@@ -27,7 +27,7 @@ pub(super) fn f32(op: Op<'_>, k: &ConvF32) -> Vec<Launch> {
         bias: &k.bias,
         bounds: k.bounds,
     };
-    product.launches(io(op), op.paths)
+    product.launches(io(op), op.tiles)
 }
 
 /// int8 CONV_2D.
@@ -43,7 +43,7 @@ pub(super) fn i8(op: Op<'_>, k: &ConvI8) -> Vec<Launch> {
             bounds: k.bounds,
         },
     };
-    product.launches(io(op), op.output_words(), op.paths)
+    product.launches(io(op), op.output_words(), op.tiles)
 }
 
 /// First input to first output.

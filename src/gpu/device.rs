@@ -5,6 +5,7 @@ use super::paths::{self, Options, Paths};
 use super::roofline;
 use super::session::GpuSession;
 use super::shader::{self, Define};
+use super::tuning::Tuner;
 use crate::kernel::{Device, DeviceError, HALVES, Program, Roofline, Session, SessionConfig};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +21,7 @@ impl Failure {
 }
 
 /// Locks; a panic of another holder leaves nothing half-done here.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -48,6 +49,7 @@ pub struct Gpu {
     pub(super) queue: wgpu::Queue,
     pub(super) limits: wgpu::Limits,
     pub(super) paths: Paths,
+    pub(super) tuner: Tuner,
     checked: bool,
     failure: Failure,
     pipelines: Mutex<HashMap<PipelineKey, Pipeline>>,
@@ -131,6 +133,7 @@ impl Gpu {
             queue,
             limits,
             paths: Paths::default(),
+            tuner: Tuner::default(),
             checked,
             failure,
             pipelines: Mutex::default(),
@@ -145,6 +148,18 @@ impl Gpu {
     /// What was opened.
     pub fn summary(&self) -> &AdapterSummary {
         &self.summary
+    }
+
+    /// What tells how fast it is from how fast another is.
+    pub(super) fn identity(&self) -> String {
+        let AdapterSummary {
+            name,
+            driver,
+            backend,
+            ..
+        } = &self.summary;
+        let checked = if self.checked { ", checked" } else { "" };
+        format!("{name}, {driver}, {backend}{checked}")
     }
 
     /// Completes the summary once the paths are known.

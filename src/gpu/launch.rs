@@ -21,8 +21,8 @@
 //! Mesa's software rasterizer (llvmpipe) silently ends an invocation's loops after 65 535 iterations **in all, nested
 //! ones included**. Split long sums over invocations and write short inner loops out.
 
-use super::paths::Paths;
 use super::shader::Define;
+use super::tiles::Tiles;
 use crate::graph::{Graph, TensorId};
 use crate::kernel::Step;
 use crate::num::DType;
@@ -155,8 +155,8 @@ pub(super) struct Op<'a> {
     pub step: &'a Step,
     /// Whether ranges are gathered, and so traces wanted.
     pub ranges: bool,
-    /// Which way products take.
-    pub paths: Paths,
+    /// Which way products take, and in which tiles.
+    pub tiles: &'a Tiles,
 }
 
 impl Op<'_> {

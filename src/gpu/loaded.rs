@@ -18,6 +18,18 @@ pub(super) struct Dispatch {
     pub part: usize,
 }
 
+impl Dispatch {
+    /// Records it for a number of samples.
+    pub fn record(&self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>, samples: usize) {
+        let groups = (self.workgroups)(samples);
+        let widest = gpu.limits.max_compute_workgroups_per_dimension as usize;
+        let x = groups.clamp(1, widest);
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bindings, &[]);
+        pass.dispatch_workgroups(x as u32, groups.div_ceil(x) as u32, 1);
+    }
+}
+
 /// The constant operands that are already on the device.
 pub(super) type Constants = HashMap<TensorId, wgpu::Buffer>;
 

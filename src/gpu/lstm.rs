@@ -7,7 +7,7 @@
 use super::launch::{Binding, Launch, Op, Params, Trace};
 use super::product::{Finish, Io, Pack, ProductF32, ProductI8, plain};
 use super::shader::{Source, embed};
-use crate::kernel::{LstmF32, LstmI8, LstmShape};
+use crate::kernel::{ConvShape, LstmF32, LstmI8, LstmShape};
 use std::ops::Range;
 
 pub(super) const SHADERS: &[Source] = &[
@@ -101,13 +101,18 @@ pub(super) fn f32(op: Op<'_>, k: &LstmF32) -> Vec<Launch> {
     launches
 }
 
+/// The projection of the inputs of all steps, as a matrix product.
+pub(super) fn projected(shape: &LstmShape) -> ConvShape {
+    plain(shape.rows(), shape.input, shape.cells * 4)
+}
+
 /// The gates that the inputs of all steps give, and the launches that compute them.
 fn projection(op: Op<'_>, k: &LstmF32) -> (Binding, Vec<Launch>) {
     let (rows, cells) = (k.shape.rows(), k.shape.cells);
     let gates = scratch(0, rows * cells * 4);
     let input_weights = by_cell(&k.input_weights, cells);
     let product = ProductF32 {
-        shape: plain(rows, k.shape.input, cells * 4),
+        shape: projected(&k.shape),
         weights: &input_weights,
         bias: &by_cell(&k.bias, cells),
         bounds: (f32::NEG_INFINITY, f32::INFINITY),
@@ -117,7 +122,7 @@ fn projection(op: Op<'_>, k: &LstmF32) -> (Binding, Vec<Launch>) {
         in_stride: op.input_stride(0),
         output: gates.clone(),
     };
-    (gates, product.launches(io, op.paths))
+    (gates, product.launches(io, op.tiles))
 }
 
 /// int8.
@@ -136,7 +141,7 @@ pub(super) fn i8(op: Op<'_>, k: &LstmI8) -> Vec<Launch> {
     let input_bias = by_cell(&k.input_bias, cells);
     let multipliers: Vec<_> = (0..cells * 4).map(|i| k.input_multipliers[i % 4]).collect();
     let product = ProductI8 {
-        shape: plain(rows, shape.input, cells * 4),
+        shape: projected(shape),
         weights: &input_weights,
         bias: &input_bias,
         // It is in the bias.
@@ -152,7 +157,7 @@ pub(super) fn i8(op: Op<'_>, k: &LstmI8) -> Vec<Launch> {
         in_stride: op.input_stride(0),
         output: gates.clone(),
     };
-    let projection = product.launch(io, false, op.paths);
+    let projection = product.launch(io, false, op.tiles);
 
     let params = |steps: Range<usize>| {
         Params::default()

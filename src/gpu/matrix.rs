@@ -33,7 +33,7 @@ pub(super) struct Unit {
 }
 
 /// What is multiplied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Numbers {
     Int8,
     Float,
@@ -82,6 +82,12 @@ impl Tile {
 
     fn invocations(self, unit: Unit) -> u32 {
         self.subgroups[0] * self.subgroups[1] * unit.subgroup
+    }
+
+    /// Its name among the tiles: subgroups, and the matrices of each.
+    pub fn name(self) -> String {
+        let ([rows, columns], [down, across]) = (self.subgroups, self.fragments);
+        format!("{rows}x{columns} of {down}x{across}")
     }
 
     /// Bytes of workgroup memory, as the shaders declare it.
@@ -134,21 +140,51 @@ impl Tile {
     }
 }
 
-/// THE choice of tile; `None` where the units are not worth it or no tile fits the device.
+/// THE choice of tile without a measurement; `None` where the units are not worth it or no tile fits the device. Whether a
+/// product runs on the units hangs on this alone, as floats have other bits there.
 pub(super) fn choose(unit: Unit, numbers: Numbers, shape: &ConvShape) -> Option<Tile> {
     let wanted = |tile: Tile| (tile == FEW_ROWS) == (shape.pixels() <= FEW);
     let narrow = |tile: Tile| tile.columns(unit) < FEW_ROWS.columns(unit);
-    let cost = |tile: Tile, per_column: f64| {
-        f64::from(shape.group_out.next_multiple_of(tile.columns(unit))) * per_column
-    };
-    let (tile, _) = TILES
+    let (tile, _) = suitable(unit, numbers, shape)
         .into_iter()
-        .filter(|&(tile, _)| tile.suits(unit, numbers) && (wanted(tile) || narrow(tile)))
-        .min_by(|a, b| cost(a.0, a.1).total_cmp(&cost(b.0, b.1)))?;
-    // Many small groups would be mostly padding.
+        .find(|&(tile, _)| wanted(tile) || narrow(tile))?;
+    is_worth(shape, tile, unit).then_some(tile)
+}
+
+/// The tiles that may be measured, the choice without a measurement first, without those that should take more than twice
+/// its time; none where the units are not worth it.
+pub(super) fn candidates(unit: Unit, numbers: Numbers, shape: &ConvShape) -> Vec<Tile> {
+    let all = suitable(unit, numbers, shape);
+    let chosen = choose(unit, numbers, shape);
+    let Some(&(first, cost)) = all.iter().find(|&&(tile, _)| Some(tile) == chosen) else {
+        return Vec::new();
+    };
+    let others = all.iter().filter(|&&(tile, other)| {
+        tile != first && other <= 2.0 * cost && is_worth(shape, tile, unit)
+    });
+    std::iter::once(first)
+        .chain(others.map(|&(tile, _)| tile))
+        .collect()
+}
+
+/// The tiles that fit the device with what the product should cost in them, the fastest first.
+fn suitable(unit: Unit, numbers: Numbers, shape: &ConvShape) -> Vec<(Tile, f64)> {
+    let columns = |tile: Tile| shape.group_out.next_multiple_of(tile.columns(unit));
+    let fits = TILES
+        .into_iter()
+        .filter(|&(tile, _)| tile.suits(unit, numbers));
+    let mut all: Vec<_> = fits
+        .map(|(tile, per_column)| (tile, f64::from(columns(tile)) * per_column))
+        .collect();
+    all.sort_by(|a, b| a.1.total_cmp(&b.1));
+    all
+}
+
+/// Many small groups would be mostly padding.
+fn is_worth(shape: &ConvShape, tile: Tile, unit: Unit) -> bool {
     let real = shape.out_c as usize * shape.depth();
     let stored = groups(shape) * padded(shape, tile, unit) * steps(shape) * STEP;
-    (stored <= real.saturating_mul(8).saturating_add(1 << 20)).then_some(tile)
+    stored <= real.saturating_mul(8).saturating_add(1 << 20)
 }
 
 /// All definitions that a launch may come with, on all devices.
@@ -411,6 +447,33 @@ mod tests {
         }
         assert_eq!(columns(1, 1000, Numbers::Int8), (64, 64));
         assert_eq!(columns(784, 1000, Numbers::Int8), (128, 128));
+    }
+
+    /// Whether a product runs on the units does not hang on what is measured.
+    #[test]
+    fn what_may_be_measured_begins_with_the_choice_and_is_nothing_where_there_is_none() {
+        let mut grouped = plain(196, 64, 4096);
+        (grouped.in_c, grouped.group_in, grouped.group_out) = (4096 * 4, 64, 16);
+        let mut most = 0;
+        for shape in [1, 16, 24, 96, 144, 1280]
+            .map(|units| plain(784, 64, units))
+            .into_iter()
+            .chain([plain(1, 512, 1000), grouped])
+        {
+            for numbers in [Numbers::Int8, Numbers::Float] {
+                let all = candidates(UNIT, numbers, &shape);
+                assert_eq!(all.first().copied(), choose(UNIT, numbers, &shape));
+                for (i, tile) in all.iter().enumerate() {
+                    assert!(tile.suits(UNIT, numbers) && is_worth(&shape, *tile, UNIT));
+                    assert!(all[..i].iter().all(|other| other.name() != tile.name()));
+                }
+                most = most.max(all.len());
+            }
+        }
+        assert!(most > 2, "{most}");
+        let mut small = plain(196, 9, 4096);
+        (small.in_c, small.group_out) = (9 * 4096, 1);
+        assert!(candidates(UNIT, Numbers::Float, &small).is_empty());
     }
 
     #[test]

@@ -43,12 +43,15 @@ mod softmax;
 mod take;
 #[cfg(test)]
 mod tests;
+mod tiles;
+mod tuning;
 mod unary;
 mod upload;
 
 pub use adapter::{AdapterKind, AdapterSummary, adapters};
 pub use device::Gpu;
 pub use paths::{FloatPath, Int8Path, Options};
+pub use tuning::Tuning;
 
 use crate::kernel::Kernel;
 use launch::{Launch, Op};

@@ -5,6 +5,7 @@
 
 use super::device::Gpu;
 use super::matrix::Unit;
+use super::tuning::{Tuner, Tuning};
 use crate::graph::{Graph, Move, Node, Op, Tensor};
 use crate::kernel::{
     ConvF32, ConvI8, Device, DeviceError, Feed, HALVES, Keep, Kernel, Program, SessionConfig,
@@ -47,6 +48,8 @@ pub struct Options {
     pub int8: Int8Path,
     /// How float products are computed.
     pub float: FloatPath,
+    /// How the tiles of products are chosen.
+    pub tuning: Tuning,
     /// Whether shaders check their indices and loops as they run, and their shared memory starts as zeros. Slower; the
     /// results are equal.
     pub checked: bool,
@@ -197,6 +200,7 @@ pub(super) fn open(adapter: &wgpu::Adapter, options: &Options) -> Result<Gpu, De
         }
     };
     gpu.describe_products();
+    gpu.tuner = Tuner::of(options.tuning, &gpu);
     Ok(gpu)
 }
 
@@ -425,9 +429,9 @@ mod tests {
         ] {
             let options = Options {
                 checked: true,
-                adapter: None,
                 int8,
                 float,
+                ..Options::default()
             };
             match Gpu::open_with(&options) {
                 Ok(gpu) => {

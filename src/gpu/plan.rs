@@ -134,6 +134,20 @@ fn lives(program: &Program, stages: &[Vec<Launch>], keep: Keep) -> Vec<Option<Li
     lives
 }
 
+/// Samples beyond which a program cannot be planned within `budget` bytes. The batch itself follows from the plan, the plan
+/// from the launches, and these take their tiles by it.
+pub(super) fn most_samples(program: &Program, budget: u64) -> usize {
+    let graph = &program.graph;
+    let words = |&id: &TensorId| words(graph.elements(id), graph.tensors[id].dtype) as u64;
+    let bytes = program.steps.iter().map(|step| {
+        let all = step.inputs.iter().chain(&step.outputs);
+        let activations = all.filter(|&&id| graph.is_activation(id));
+        4 * activations.map(words).sum::<u64>()
+    });
+    let most = budget / bytes.max().unwrap_or(0).max(1);
+    most.clamp(1, MOST_SAMPLES as u64) as usize
+}
+
 impl Plan {
     fn reserve(&mut self, graph: &Graph, binding: &Binding) {
         match *binding {
@@ -276,6 +290,17 @@ mod tests {
             let most = (0..stages.len()).map(|stage| (0..sizes.len()).filter(|&id| alive(id, stage)).count());
             prop_assert_eq!(plan.slots.len(), most.max().unwrap());
             prop_assert_eq!(plan.slots.iter().max(), sizes.iter().max());
+        }
+    }
+
+    #[test]
+    fn no_plan_has_room_for_more_samples_than_the_largest_step() {
+        let (program, stages) = chain(&[10, 30, 20, 5, 40]);
+        let plan = plan(&program, &stages, Keep::Nothing);
+        for budget in [4 * 50, 4 * 1234, 1 << 40] {
+            let most = most_samples(&program, budget);
+            assert_eq!(most as u64, (budget / (4 * 50)).min(MOST_SAMPLES as u64));
+            assert!(plan.batch(u64::MAX, budget) <= most);
         }
     }
 

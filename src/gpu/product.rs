@@ -7,8 +7,8 @@
 
 use super::launch::{Binding, Launch, Params};
 use super::matrix::{self, Numbers};
-use super::paths::Paths;
 use super::shader::Define;
+use super::tiles::{Tiles, Wanted};
 use crate::kernel::{ConvShape, FullyConnectedI8};
 use crate::num::Multiplier;
 use std::collections::HashMap;
@@ -29,14 +29,27 @@ pub(super) const TILES: [Tile; 3] = [
 ];
 
 impl Tile {
-    /// THE choice: the narrower, the more often rows are loaded.
-    fn choose(shape: &ConvShape) -> Tile {
-        let per_column = [10, 12, 16];
-        let cost = |(tile, per): &(Tile, u64)| {
-            u64::from(shape.group_out).next_multiple_of(tile.columns()) * per
-        };
-        let all = TILES.into_iter().zip(per_column);
-        all.min_by_key(cost).map_or(TILES[0], |(tile, _)| tile)
+    /// THE choice without a measurement.
+    pub fn choose(shape: &ConvShape) -> Tile {
+        Tile::candidates(shape)[0]
+    }
+
+    /// The tiles in the order in which they should be fast, without those that should take more than twice the time: the
+    /// narrower, the more often rows are loaded.
+    pub fn candidates(shape: &ConvShape) -> Vec<Tile> {
+        let columns = u64::from(shape.group_out);
+        let cost = |tile: Tile, per_column| columns.next_multiple_of(tile.columns()) * per_column;
+        let all = TILES.into_iter().zip([10, 12, 16]);
+        let mut all: Vec<_> = all.map(|(tile, per)| (cost(tile, per), tile)).collect();
+        all.sort_by_key(|&(cost, _)| cost);
+        let most = 2 * all[0].0;
+        all.retain(|&(cost, _)| cost <= most);
+        all.into_iter().map(|(_, tile)| tile).collect()
+    }
+
+    /// Its name among the tiles.
+    pub fn name(self) -> String {
+        format!("{}x{}", self.rows(), self.columns())
     }
 
     fn columns(self) -> u64 {
@@ -156,17 +169,19 @@ const GIVEN_UP: usize = 2;
 
 impl ProductF32<'_> {
     /// The launches. On matrix units there is a second one, for the rows that these give up.
-    pub fn launches(&self, io: Io, paths: Paths) -> Vec<Launch> {
-        let Some(fast) = self.on_matrix_units(&io, paths) else {
-            return vec![self.launch(io).seen()];
+    pub fn launches(&self, io: Io, tiles: &Tiles) -> Vec<Launch> {
+        let wanted = Wanted::float(self.shape);
+        let Some(fast) = self.on_matrix_units(&io, &wanted, tiles) else {
+            return vec![self.launch(io, tiles.plain(&wanted)).seen()];
         };
-        let mut guarded = self.launch(io);
+        // Its time depends on the data: there is nothing to measure.
+        let mut guarded = self.launch(io, Tile::choose(&self.shape));
         guarded.bindings.push(Binding::ReadScratch(GIVEN_UP));
         vec![fast.seen(), guarded.seen().define("GUARDED", 1)]
     }
 
     /// The launch in plain f32.
-    fn launch(&self, io: Io) -> Launch {
+    fn launch(&self, io: Io, tile: Tile) -> Launch {
         let shape = &self.shape;
         let depth = shape.depth();
         let mut weights = Vec::new();
@@ -193,14 +208,13 @@ impl ProductF32<'_> {
             io.input,
             io.output,
         ];
-        launch(shader, shape, bindings).define(output(shape), 1)
+        launch(shader, shape, tile, bindings).define(output(shape), 1)
     }
 
     /// The launch on matrix units, if the device has them and they fit the product.
-    fn on_matrix_units(&self, io: &Io, paths: Paths) -> Option<Launch> {
+    fn on_matrix_units(&self, io: &Io, wanted: &Wanted, tiles: &Tiles) -> Option<Launch> {
         let shape = &self.shape;
-        let unit = paths.float?;
-        let tile = matrix::choose(unit, Numbers::Float, shape)?;
+        let (tile, unit) = tiles.on_matrix_units(wanted)?;
         let scales = matrix::scales(shape, self.weights)?;
         let mut bias = self.padded_bias();
         for_each_channel(shape, |channel| {
@@ -251,12 +265,11 @@ impl ProductF32<'_> {
 
 impl ProductI8<'_> {
     /// The launch; without `packed` every element of the output takes a word.
-    pub fn launch(&self, io: Io, packed: bool, paths: Paths) -> Launch {
+    pub fn launch(&self, io: Io, packed: bool, tiles: &Tiles) -> Launch {
         let shape = &self.shape;
-        let tiled = paths
-            .int8
-            .and_then(|unit| Some((matrix::choose(unit, Numbers::Int8, shape)?, unit)));
-        let piece = matrix::piece(shape, self.weights);
+        let wanted = Wanted::int8(*shape, self.weights, packed);
+        let tiled = tiles.on_matrix_units(&wanted);
+        let piece = wanted.piece;
         let steps = matrix::steps(shape);
         let params = params(shape, io.in_stride.wrapping_mul(4))
             .u32([u32::from_le_bytes([self.input_zero_point as u8; 4])])
@@ -287,7 +300,7 @@ impl ProductI8<'_> {
                 launch.defines = tile.defines(unit, Numbers::Int8);
                 launch.with("SPLIT", f64::from(piece < steps))
             }
-            None => launch("int8/conv_2d", shape, bindings),
+            None => launch("int8/conv_2d", shape, tiles.plain(&wanted), bindings),
         };
         launch
             .with("ALIGNED", f64::from(variant(shape).quads))
@@ -335,9 +348,9 @@ impl ProductI8<'_> {
     }
 
     /// The launches into an int8 tensor of `words` a sample: two where its channels do not fill words.
-    pub fn launches(&self, io: Io, words: usize, paths: Paths) -> Vec<Launch> {
+    pub fn launches(&self, io: Io, words: usize, tiles: &Tiles) -> Vec<Launch> {
         if variant(&self.shape).packed {
-            return vec![self.launch(io, true, paths)];
+            return vec![self.launch(io, true, tiles)];
         }
         let elements = self.shape.pixels() * self.shape.out_c as usize;
         let scratch = Binding::Scratch {
@@ -349,7 +362,7 @@ impl ProductI8<'_> {
             ..io
         };
         vec![
-            self.launch(to_scratch, false, paths),
+            self.launch(to_scratch, false, tiles),
             Pack {
                 bits: 8,
                 elements,
@@ -468,8 +481,7 @@ fn output(shape: &ConvShape) -> &'static str {
     }
 }
 
-fn launch(shader: &'static str, shape: &ConvShape, bindings: Vec<Binding>) -> Launch {
-    let tile = Tile::choose(shape);
+fn launch(shader: &'static str, shape: &ConvShape, tile: Tile, bindings: Vec<Binding>) -> Launch {
     let (pixels, rows) = (shape.pixels(), tile.rows());
     let strips = groups(shape) as usize * shape.group_out.div_ceil(tile.columns() as u32) as usize;
     let mut launch = Launch::groups(shader, bindings, move |samples| {

@@ -7,9 +7,9 @@ use super::clock::{Clock, part};
 use super::device::Gpu;
 use super::launch::{Binding, Launch, Op, words};
 use super::loaded::{Constants, Dispatch, Loaded};
-use super::paths::Paths;
-use super::plan::{Plan, plan};
+use super::plan::{Plan, most_samples, plan};
 use super::ranges::{KEY_BYTES, Ranges};
+use super::tiles::Tiles;
 use super::upload::Ring;
 use super::{launches, quantize};
 use crate::graph::TensorId;
@@ -57,12 +57,18 @@ impl<'a> GpuSession<'a> {
         config: &SessionConfig,
     ) -> Result<Self, DeviceError> {
         check_levels(gpu, program)?;
-        let mut ranges = Ranges::new(config.statistics >= Statistics::Histograms);
-        let stages = stages(gpu.paths, program, config, &mut ranges).map_err(|e| gpu.failed(e))?;
-        let plan = plan(program, &stages, config.keep);
         let input_bytes: usize = (0..program.graph.inputs.len())
             .map(|i| stride(program, config, i))
             .sum();
+        let inputs = (INPUT_BYTES / input_bytes.max(1) as u64) as usize;
+        let budget = budget(gpu.summary().kind);
+        let samples = config
+            .batch
+            .unwrap_or_else(|| inputs.min(most_samples(program, budget)));
+        let tiles = gpu.tuner.tiles(gpu, program, samples);
+        let mut ranges = Ranges::new(config.statistics >= Statistics::Histograms);
+        let stages = stages(&tiles, program, config, &mut ranges).map_err(|e| gpu.failed(e))?;
+        let plan = plan(program, &stages, config.keep);
         let largest = gpu
             .limits
             .max_storage_buffer_binding_size
@@ -70,11 +76,7 @@ impl<'a> GpuSession<'a> {
         // One sample that does not fit is reported by the buffer that is too large.
         let mut batch = config
             .batch
-            .unwrap_or_else(|| {
-                let inputs = INPUT_BYTES / input_bytes.max(1) as u64;
-                let fits = plan.batch(largest, budget(gpu.summary().kind));
-                fits.min(inputs as usize)
-            })
+            .unwrap_or_else(|| plan.batch(largest, budget).min(inputs))
             .max(1);
         // Weights first: what is left is for the batch.
         let mut constants = Constants::default();
@@ -204,12 +206,7 @@ impl Session for GpuSession<'_> {
                 timestamp_writes: self.clock.as_ref().map(|clock| clock.writes(i)),
             });
             for dispatch in dispatches {
-                let groups = (dispatch.workgroups)(samples);
-                let widest = self.gpu.limits.max_compute_workgroups_per_dimension as usize;
-                let x = groups.clamp(1, widest);
-                pass.set_pipeline(&dispatch.pipeline);
-                pass.set_bind_group(0, &dispatch.bindings, &[]);
-                pass.dispatch_workgroups(x as u32, groups.div_ceil(x) as u32, 1);
+                dispatch.record(self.gpu, &mut pass, samples);
             }
         }
         if let Some(clock) = &self.clock {
@@ -295,7 +292,7 @@ impl Session for GpuSession<'_> {
 
 /// The launches of feeding and of every step, each followed by the reductions of what it wrote.
 fn stages(
-    paths: Paths,
+    tiles: &Tiles,
     program: &Program,
     config: &SessionConfig,
     ranges: &mut Ranges,
@@ -316,7 +313,7 @@ fn stages(
             graph,
             step,
             ranges: config.statistics >= Statistics::Ranges,
-            paths,
+            tiles,
         };
         let stage = launches(op).ok_or_else(|| {
             let node = &graph.nodes[step.node];
@@ -396,7 +393,7 @@ mod tests {
                 feeds: vec![Feed::Direct],
             };
             let mut ranges = Ranges::new(statistics >= Statistics::Histograms);
-            let stages = stages(Paths::default(), &program, &config, &mut ranges).unwrap();
+            let stages = stages(&Tiles::default(), &program, &config, &mut ranges).unwrap();
             let names = |stage: Vec<Launch>| stage.iter().map(|l| l.shader).collect::<Vec<_>>();
             stages.into_iter().map(names).collect::<Vec<_>>()
         };

@@ -1,7 +1,7 @@
 //! The room on whatever adapter is there, against the host: shared integer functions, and sessions against the CPU.
 
-use super::Gpu;
 use super::shader::expand;
+use super::{Gpu, Options, Tuning};
 use crate::cpu::Cpu;
 use crate::graph::{Activation, Binary, Graph, Move, Node, Op, Quantization, Tensor, TensorId};
 use crate::kernel::{
@@ -9,37 +9,39 @@ use crate::kernel::{
 };
 use crate::num::fixed::{doubling_high_mul, rounding_divide_by_pot};
 use crate::num::{DType, Multiplier, Values, gemmlowp};
+use std::io::Write as _;
 
-/// The GPU, or `None` with a loud word; an error where it is required.
+/// The GPU, or `None` with a loud word; an error where it is required. The user's cache folder is left alone.
 pub(super) fn gpu() -> Option<Gpu> {
-    match Gpu::open(None) {
+    let options = Options {
+        tuning: Tuning::Reasoned,
+        ..Options::default()
+    };
+    match Gpu::open_with(&options) {
         Ok(gpu) => Some(gpu),
         Err(error) => {
             assert!(
                 std::env::var_os("ZEROPOINT_REQUIRE_GPU").is_none(),
                 "a GPU is required: {error}"
             );
-            let _ = std::io::Write::write_fmt(
-                &mut std::io::stderr(),
-                format_args!("SKIPPED: {error}\n"),
-            );
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {error}");
             None
         }
     }
 }
 
 /// Seeded numbers (xorshift).
-struct Random(u64);
+pub(super) struct Random(pub u64);
 
 impl Random {
-    fn u32(&mut self) -> u32 {
+    pub fn u32(&mut self) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 16) as u32
     }
 
-    fn i8s(&mut self, n: usize) -> Values {
+    pub fn i8s(&mut self, n: usize) -> Values {
         Values::I8((0..n).map(|_| self.u32() as i8).collect())
     }
 }
@@ -208,7 +210,7 @@ fn program(tensors: Vec<Tensor>, nodes: Vec<Node>, inputs: &[TensorId]) -> Progr
     kernel::prepare(graph).unwrap()
 }
 
-fn config(keep: Keep, statistics: Statistics, batch: usize) -> SessionConfig {
+pub(super) fn config(keep: Keep, statistics: Statistics, batch: usize) -> SessionConfig {
     SessionConfig {
         batch: Some(batch),
         keep,

@@ -232,3 +232,40 @@ fn the_model_is_not_replaced_by_its_statistics() {
     assert!(err.contains("would be replaced"), "{err}");
     assert_eq!(std::fs::read(&model).unwrap(), before);
 }
+
+#[test]
+fn measured_tiles_are_kept_in_the_cache_folder_and_change_nothing() {
+    if support::gpu().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let data = example("calib.npz");
+    let gpu = |tiles: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_zeropoint"))
+            .arg("calibrate")
+            .arg(example("model.tflite"))
+            .args(["--data", data.to_str().unwrap(), "--limit", "2"])
+            .args(["--device", "gpu", "--json", "--tiles", tiles])
+            .envs(["XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"].map(|name| (name, home)))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["tensors"].clone()
+    };
+    let kept = || {
+        let folders = [home.to_owned(), home.join("Library/Caches")];
+        let files = folders.map(|folder| folder.join("zeropoint/tiles.json"));
+        let text = files.iter().find_map(|f| std::fs::read_to_string(f).ok());
+        text.map(|text| serde_json::from_str::<serde_json::Value>(&text).unwrap())
+    };
+    let reasoned = gpu("reasoned");
+    assert_eq!(kept(), None);
+    for _ in 0..2 {
+        assert_eq!(gpu("measured"), reasoned);
+    }
+    let adapters = kept().unwrap()["adapters"].clone();
+    assert_eq!(adapters.as_object().unwrap().len(), 1, "{adapters}");
+    assert!(adapters.to_string().contains("float"), "{adapters}");
+}

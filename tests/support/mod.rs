@@ -10,7 +10,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use zeropoint::cpu::Cpu;
-use zeropoint::gpu::{FloatPath, Gpu, Int8Path, Options};
+use zeropoint::gpu::{FloatPath, Gpu, Int8Path, Options, Tuning};
 use zeropoint::kernel::Device;
 use zeropoint::num::Values;
 
@@ -104,9 +104,13 @@ pub fn shared() -> Option<PathBuf> {
     None
 }
 
-/// The GPU, or `None` with a loud word; an error where it is required.
+/// The GPU, or `None` with a loud word; an error where it is required. The user's cache folder is left alone.
 pub fn gpu() -> Option<Gpu> {
-    match Gpu::open(None) {
+    let options = Options {
+        tuning: Tuning::Reasoned,
+        ..Options::default()
+    };
+    match Gpu::open_with(&options) {
         Ok(gpu) => Some(gpu),
         Err(error) => {
             assert!(
@@ -132,6 +136,7 @@ pub fn devices() -> Vec<Box<dyn Device>> {
     let plain = Options {
         int8: Int8Path::Dot,
         float: FloatPath::Exact,
+        tuning: Tuning::Reasoned,
         ..Options::default()
     };
     let checked = Options {
@@ -143,6 +148,7 @@ pub fn devices() -> Vec<Box<dyn Device>> {
     let matrix = Options {
         int8: Int8Path::Matrix,
         float: FloatPath::Fast,
+        tuning: Tuning::Reasoned,
         ..Options::default()
     };
     match Gpu::open_with(&matrix) {
