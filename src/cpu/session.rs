@@ -155,7 +155,7 @@ impl<'a> CpuSession<'a> {
             fast,
             kept,
             last_use,
-            gathered: Gathered::new(config.statistics, graph.tensors.len()),
+            gathered: Gathered::new(config.statistics, program),
             profile: config.profile.then(|| {
                 let places = 1 + 2 * program.steps.len();
                 (0..places).map(|_| AtomicU64::new(0)).collect()
@@ -367,6 +367,7 @@ impl Session for CpuSession<'_> {
             return Err(DeviceError::Data { what });
         }
         self.gathered.check(self.program)?;
+        self.gathered.add_samples(samples);
         self.results = self.kept.iter().map(|_| None).collect();
         for chunk in chunks {
             for ((result, value), kept) in self.results.iter_mut().zip(chunk.values).zip(&self.kept)

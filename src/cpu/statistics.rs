@@ -5,7 +5,7 @@
 
 use super::counting::{Tables, range_of};
 use crate::graph::TensorId;
-use crate::kernel::{DeviceError, Program, Range, Statistics};
+use crate::kernel::{AllMoved, DeviceError, Program, Range, Statistics};
 use crate::num::Histogram;
 use crate::num::histogram::{BINS, bin, exponent_of};
 use std::sync::{Mutex, PoisonError};
@@ -26,10 +26,12 @@ struct Seen {
 pub(super) struct Gathered {
     level: Statistics,
     tensors: Vec<Mutex<Seen>>,
+    moved: AllMoved,
+    samples: u64,
 }
 
 impl Gathered {
-    pub fn new(level: Statistics, tensors: usize) -> Gathered {
+    pub fn new(level: Statistics, program: &Program) -> Gathered {
         let seen = || {
             Mutex::new(Seen {
                 range: Range::EMPTY,
@@ -41,8 +43,15 @@ impl Gathered {
         };
         Gathered {
             level,
-            tensors: (0..tensors).map(|_| seen()).collect(),
+            tensors: program.graph.tensors.iter().map(|_| seen()).collect(),
+            moved: AllMoved::new(program),
+            samples: 0,
         }
+    }
+
+    /// Notes that so many samples were seen.
+    pub fn add_samples(&mut self, samples: usize) {
+        self.samples += samples as u64;
     }
 
     pub fn level(&self) -> Statistics {
@@ -58,7 +67,7 @@ impl Gathered {
 
     /// Sees values of a tensor.
     pub fn see(&self, id: TensorId, values: &[f32], tables: &mut Tables) {
-        if self.level == Statistics::Nothing || values.is_empty() {
+        if self.level == Statistics::Nothing || values.is_empty() || self.moved.contains(id) {
             return;
         }
         if self.level == Statistics::Histograms && values.len() >= BINS {
@@ -131,7 +140,9 @@ impl Gathered {
 
     pub fn ranges(&self) -> Vec<Option<Range>> {
         let range = |id| Some(self.of(id).range).filter(|&r| r != Range::EMPTY);
-        (0..self.tensors.len()).map(range).collect()
+        let mut ranges: Vec<_> = (0..self.tensors.len()).map(range).collect();
+        self.moved.ranges(&mut ranges);
+        ranges
     }
 
     pub fn histograms(&self) -> Vec<Option<Histogram>> {
@@ -146,7 +157,11 @@ impl Gathered {
                 h
             })
         };
-        (0..self.tensors.len()).map(histogram).collect()
+        let mut histograms: Vec<_> = (0..self.tensors.len()).map(histogram).collect();
+        let ranges = self.ranges();
+        self.moved
+            .histograms(&ranges, self.samples, &mut histograms);
+        histograms
     }
 }
 

@@ -8,7 +8,7 @@
 use super::launch::{Binding, Launch, Params, Trace};
 use super::shader::{Source, embed};
 use crate::graph::{Graph, TensorId};
-use crate::kernel::{DeviceError, Range, Step, from_order_key, order_key};
+use crate::kernel::{AllMoved, DeviceError, Range, Step, from_order_key, order_key};
 use crate::num::histogram::BINS;
 use crate::num::{DType, Histogram};
 
@@ -43,14 +43,16 @@ pub(super) struct Ranges {
     tensors: Vec<TensorId>,
     /// Whether histograms are gathered as well.
     histograms: bool,
+    moved: AllMoved,
 }
 
 impl Ranges {
     /// Nothing gathered yet.
-    pub fn new(histograms: bool) -> Ranges {
+    pub fn new(histograms: bool, moved: AllMoved) -> Ranges {
         Ranges {
             tensors: Vec::new(),
             histograms,
+            moved,
         }
     }
 
@@ -98,7 +100,7 @@ impl Ranges {
         let mut reductions = Vec::new();
         for &id in &step.outputs {
             let tensor = &graph.tensors[id];
-            if tensor.dtype != DType::F32 || tensor.variable {
+            if tensor.dtype != DType::F32 || tensor.variable || self.moved.contains(id) {
                 continue;
             }
             let (data, words) = (Binding::Read(id), tensor.elements());
@@ -154,8 +156,14 @@ impl Ranges {
         }
     }
 
-    /// The histograms from the words that were read back, by tensor; `ranges` are those of the same tensors.
-    pub fn histograms(&self, ranges: &[Option<Range>], words: &[u32]) -> Vec<Option<Histogram>> {
+    /// The histograms of so many samples from the words that were read back, by tensor; `ranges` are those of the same
+    /// tensors.
+    pub fn histograms(
+        &self,
+        ranges: &[Option<Range>],
+        words: &[u32],
+        samples: u64,
+    ) -> Vec<Option<Histogram>> {
         let mut histograms = vec![None; ranges.len()];
         for (&id, words) in self.tensors.iter().zip(words.chunks_exact(BINS_STRIDE)) {
             let Some(range) = ranges[id] else { continue };
@@ -167,6 +175,7 @@ impl Ranges {
             histogram.zeros = Some(count_at(words, BINS_ZEROS));
             histograms[id] = Some(histogram);
         }
+        self.moved.histograms(ranges, samples, &mut histograms);
         histograms
     }
 
@@ -198,6 +207,7 @@ impl Ranges {
                 max: from_order_key(high),
             });
         }
+        self.moved.ranges(&mut ranges);
         Ok(ranges)
     }
 }
@@ -242,7 +252,7 @@ mod tests {
             inputs: Vec::new(),
             outputs: Vec::new(),
         };
-        let mut ranges = Ranges::new(false);
+        let mut ranges = Ranges::new(false, AllMoved::default());
         for (tensor, binding) in [
             (2, Binding::Read(2)),
             (0, Binding::Read(0)),

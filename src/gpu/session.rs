@@ -14,7 +14,8 @@ use super::upload::Ring;
 use super::{launches, quantize};
 use crate::graph::TensorId;
 use crate::kernel::{
-    DeviceError, Feed, Keep, Kernel, Profile, Program, Range, Session, SessionConfig, Statistics,
+    AllMoved, DeviceError, Feed, Keep, Kernel, Profile, Program, Range, Session, SessionConfig,
+    Statistics,
 };
 use crate::num::{DType, Histogram, Values};
 
@@ -48,6 +49,8 @@ pub(super) struct GpuSession<'a> {
     staging: Option<wgpu::Buffer>,
     /// Samples of the last run.
     samples: usize,
+    /// Samples of all runs.
+    seen: u64,
 }
 
 impl<'a> GpuSession<'a> {
@@ -66,7 +69,10 @@ impl<'a> GpuSession<'a> {
             .batch
             .unwrap_or_else(|| inputs.min(most_samples(program, budget)));
         let tiles = gpu.tuner.tiles(gpu, program, samples);
-        let mut ranges = Ranges::new(config.statistics >= Statistics::Histograms);
+        let mut ranges = Ranges::new(
+            config.statistics >= Statistics::Histograms,
+            AllMoved::new(program),
+        );
         let stages = stages(&tiles, program, config, &mut ranges).map_err(|e| gpu.failed(e))?;
         let plan = plan(program, &stages, config.keep);
         let largest = gpu
@@ -128,6 +134,7 @@ impl<'a> GpuSession<'a> {
             ring,
             staging: None,
             samples: 0,
+            seen: 0,
         })
     }
 
@@ -218,6 +225,7 @@ impl Session for GpuSession<'_> {
             clock.add(self.gpu)?;
         }
         self.samples = samples;
+        self.seen += samples as u64;
         Ok(())
     }
 
@@ -279,7 +287,7 @@ impl Session for GpuSession<'_> {
             .gpu
             .read(&self.buffers.bins, bytes, &mut self.staging)?;
         let bins: Vec<u32> = bytemuck::pod_collect_to_vec(&bins);
-        Ok(self.ranges.histograms(&ranges, &bins))
+        Ok(self.ranges.histograms(&ranges, &bins, self.seen))
     }
 
     fn profile(&mut self) -> Result<Profile, DeviceError> {
@@ -392,7 +400,10 @@ mod tests {
                 profile: false,
                 feeds: vec![Feed::Direct],
             };
-            let mut ranges = Ranges::new(statistics >= Statistics::Histograms);
+            let mut ranges = Ranges::new(
+                statistics >= Statistics::Histograms,
+                AllMoved::new(&program),
+            );
             let stages = stages(&Tiles::default(), &program, &config, &mut ranges).unwrap();
             let names = |stage: Vec<Launch>| stage.iter().map(|l| l.shader).collect::<Vec<_>>();
             stages.into_iter().map(names).collect::<Vec<_>>()

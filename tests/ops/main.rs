@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use zeropoint::graph;
-use zeropoint::kernel::{self, Device, Feed, Keep, Program, SessionConfig, Statistics};
+use zeropoint::kernel::{self, Device, Feed, Keep, Program, Range, SessionConfig, Statistics};
 use zeropoint::model;
-use zeropoint::num::Values;
+use zeropoint::num::{Histogram, Values};
 use zeropoint::simplify;
 
 #[derive(serde::Deserialize)]
@@ -109,10 +109,19 @@ fn run(
         .map(|i| arrays[&format!("input_{i}")].values.clone())
         .collect();
     let samples = arrays["input_0"].shape[0];
+    // What is not finite has no range.
+    let is_finite = |values: &Values| match values {
+        Values::F32(values) => values.iter().all(|x| x.is_finite()),
+        _ => true,
+    };
+    let finite = arrays.values().all(|array| is_finite(&array.values));
     let config = SessionConfig {
         batch: None,
         keep: Keep::All,
-        statistics: Statistics::Nothing,
+        statistics: match finite {
+            true => Statistics::Histograms,
+            false => Statistics::Nothing,
+        },
         profile: false,
         feeds: vec![Feed::Direct; inputs.len()],
     };
@@ -146,6 +155,10 @@ fn run(
         }
         let computed = program.values();
         assert!(!computed.is_empty());
+        let (ranges, histograms) = match finite {
+            true => (session.ranges().unwrap(), session.histograms().unwrap()),
+            false => Default::default(),
+        };
         for (name, want) in arrays {
             let Some(id) = name.strip_prefix("tensor_") else {
                 continue;
@@ -157,6 +170,12 @@ fn run(
             }
             match session.read(id) {
                 Ok(got) => {
+                    if let (Values::F32(values), false) = (&got, graph.tensors[id].variable) {
+                        let seen = (ranges[id], histograms[id].clone());
+                        if finite && seen != statistics_of(values) {
+                            fail(format!("{}: statistics are not of it", graph.describe(id)));
+                        }
+                    }
                     let tolerance = device.tolerance() * program.tolerance(id);
                     let source = source(program, id, arrays);
                     if let Some(difference) = compare(&got, &want.values, tolerance, source) {
@@ -168,6 +187,19 @@ fn run(
         }
     }
     failures
+}
+
+/// The range and the histogram of values, counted one by one.
+fn statistics_of(values: &[f32]) -> (Option<Range>, Option<Histogram>) {
+    let range = values.iter().fold(Range::EMPTY, |range, &x| {
+        range.merge(Range {
+            min: x + 0.0,
+            max: x + 0.0,
+        })
+    });
+    let mut histogram = Histogram::new(range);
+    histogram.count(values);
+    (Some(range), Some(histogram))
 }
 
 /// What only the CPU does: the GPU has to refuse it by name.

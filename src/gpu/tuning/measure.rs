@@ -14,7 +14,7 @@ use crate::gpu::plan::Plan;
 use crate::gpu::product::{Finish, Io, ProductF32, ProductI8};
 use crate::gpu::ranges::Ranges;
 use crate::graph::Graph;
-use crate::kernel::{DeviceError, Program};
+use crate::kernel::{AllMoved, DeviceError, Program};
 use crate::num::{Multiplier, Rounding};
 use std::time::Instant;
 
@@ -100,7 +100,12 @@ impl<'a> Trial<'a> {
             scratch: vec![inputs, outputs, given_up],
             ..Plan::default()
         };
-        let buffers = Buffers::new(gpu, &plan, &Ranges::new(false), key.samples)?;
+        let buffers = Buffers::new(
+            gpu,
+            &plan,
+            &Ranges::new(false, AllMoved::default()),
+            key.samples,
+        )?;
         let run = [key.samples as u32, 0, 0, 0];
         gpu.write(&buffers.run, bytemuck::cast_slice(&run));
         let trial = Trial {
