@@ -51,6 +51,13 @@ impl Tables {
         sums
     }
 
+    /// Adds the counts of all slots and clears them, in one go.
+    pub fn move_to(&mut self, slots: &mut [u64]) {
+        if let [a, b] = &mut self.0[..] {
+            move_to(a, b, slots);
+        }
+    }
+
     pub fn clear(&mut self) {
         let tables = self.0.iter_mut();
         tables.for_each(|table| table[..BINS].fill(0));
@@ -61,6 +68,15 @@ impl Tables {
 fn add(table: &[u32; PLACES], sums: &mut [u32; BINS]) {
     for (sum, &n) in sums.iter_mut().zip(table) {
         *sum += n;
+    }
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn move_to(a: &mut [u32; PLACES], b: &mut [u32; PLACES], slots: &mut [u64]) {
+    let both = a[..BINS].iter_mut().zip(&mut b[..BINS]);
+    for (slot, (a, b)) in slots.iter_mut().zip(both) {
+        *slot += u64::from(*a) + u64::from(*b);
+        (*a, *b) = (0, 0);
     }
 }
 

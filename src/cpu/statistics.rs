@@ -183,27 +183,19 @@ impl Seen {
     fn add(&mut self, range: Range, exponent: i32, zeros: u32, tables: &mut Tables) {
         self.widen(range);
         self.zeros += u64::from(zeros);
-        let sums = tables.sums();
         if exponent == self.exponent {
-            add_to(&mut self.slots, &sums);
-        } else {
-            let (first, shift) = (
-                bin(range.min.min(0.0), exponent),
-                shift(exponent, self.exponent),
-            );
-            for i in 0..BINS {
-                let n = sums[slot(first + i as i32)];
-                self.slots[slot((first + i as i32) >> shift)] += u64::from(n);
-            }
+            return tables.move_to(&mut self.slots);
+        }
+        let sums = tables.sums();
+        let (first, shift) = (
+            bin(range.min.min(0.0), exponent),
+            shift(exponent, self.exponent),
+        );
+        for i in 0..BINS {
+            let n = sums[slot(first + i as i32)];
+            self.slots[slot((first + i as i32) >> shift)] += u64::from(n);
         }
         tables.clear();
-    }
-}
-
-#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn add_to(slots: &mut [u64], sums: &[u32; BINS]) {
-    for (slot, &n) in slots.iter_mut().zip(sums) {
-        *slot += u64::from(n);
     }
 }
 
