@@ -241,7 +241,7 @@ fn gather(x: &[f32], places: &[usize], channels: usize, rows: &mut Vec<f32>) {
     }
 }
 
-/// DEPTHWISE_CONV_2D whose filters have several outputs a channel; see [`super::depthwise_f32`] for the others.
+/// DEPTHWISE_CONV_2D of any kind: what [`super::depthwise_f32`] does not take, filters with several outputs a channel.
 pub fn multiplied(k: &ConvF32, x: &[f32], y: &mut [f32]) {
     let s = &k.shape;
     let (out_c, multiplier) = (s.out_c as usize, s.group_out as usize);

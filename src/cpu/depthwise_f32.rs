@@ -18,6 +18,8 @@ use std::ops::Range;
 
 /// Output rows computed together.
 const ROWS: usize = 4;
+/// Floats of packed weights that are never too many: 16 MiB.
+const LARGE: usize = 4 << 20;
 
 /// The weights, packed once.
 #[derive(Debug)]
@@ -46,7 +48,8 @@ impl WithSimd for Lanes {
 }
 
 impl Depthwise {
-    /// Packs the weights; `None` if filters have several outputs a channel.
+    /// Packs the weights; `None` if filters have several outputs a channel, or if so many do not repeat for so long that the
+    /// packed ones would be huge.
     pub fn new(k: &ConvF32) -> Option<Self> {
         let s = &k.shape;
         if s.group_out != 1 {
@@ -58,6 +61,9 @@ impl Depthwise {
         let period = pixels * c / lanes;
         let last = (c - lanes % c) % c;
         let n = (period + 1) * (k_h * k_w + 1) * lanes;
+        if n > LARGE && n > 2 * k.weights.len() {
+            return None;
+        }
         let mut weights: Vec<f32> = Vec::with_capacity(n + LINE);
         let start = weights.as_ptr().align_offset(LINE * size_of::<f32>());
         // A pointer that cannot be aligned is only slower.

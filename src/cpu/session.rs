@@ -8,8 +8,8 @@ use super::step::Fast;
 use super::strip::{self, Chain};
 use crate::graph::TensorId;
 use crate::kernel::{
-    DeviceError, Feed, Keep, Kernel, Numerics, Profile, Program, Range, Session, SessionConfig,
-    Statistics, Step,
+    AllMoved, DeviceError, Feed, Keep, Kernel, Numerics, Profile, Program, Range, Session,
+    SessionConfig, Statistics, Step,
 };
 use crate::num::{Histogram, Values};
 use rayon::prelude::*;
@@ -155,7 +155,11 @@ impl<'a> CpuSession<'a> {
             fast,
             kept,
             last_use,
-            gathered: Gathered::new(config.statistics, program),
+            gathered: Gathered::new(
+                config.statistics,
+                graph.tensors.len(),
+                AllMoved::new(program),
+            ),
             profile: config.profile.then(|| {
                 let places = 1 + 2 * program.steps.len();
                 (0..places).map(|_| AtomicU64::new(0)).collect()

@@ -31,7 +31,7 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    pub fn new(level: Statistics, program: &Program) -> Gathered {
+    pub fn new(level: Statistics, tensors: usize, moved: AllMoved) -> Gathered {
         let seen = || {
             Mutex::new(Seen {
                 range: Range::EMPTY,
@@ -43,8 +43,8 @@ impl Gathered {
         };
         Gathered {
             level,
-            tensors: program.graph.tensors.iter().map(|_| seen()).collect(),
-            moved: AllMoved::new(program),
+            tensors: (0..tensors).map(|_| seen()).collect(),
+            moved,
             samples: 0,
         }
     }
@@ -235,7 +235,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn gather(parts: &[Vec<f32>]) -> Histogram {
-        let gathered = Gathered::new(Statistics::Histograms, 1);
+        let gathered = Gathered::new(Statistics::Histograms, 1, AllMoved::default());
         let mut tables = Tables::default();
         for part in parts {
             gathered.see(0, part, &mut tables);

@@ -115,7 +115,12 @@ fn link(
             height: s.out_h as usize,
             row: (s.out_w * s.out_c) as usize,
         };
-        (s.batch == 1 && from.is_none_or(|id| step.inputs[0] == id)).then_some(link)
+        let input = step.inputs[0];
+        let given = match from {
+            Some(id) => id == input,
+            None => graph.is_activation(input),
+        };
+        (s.batch == 1 && given).then_some(link)
     };
     let same = |before: &Link| Link {
         shape: None,
