@@ -2,7 +2,7 @@
 
 use super::conv::{Rows, depthwise, groups, input_len, is_pointwise, output_len, reach, tap};
 use super::memory::Scratch;
-use super::product::{BLOCK, PADDING, Packed, Start};
+use super::product::{PADDING, Packed, Start, block_of};
 use crate::kernel::{ConvF32, ConvShape};
 use std::ops::Range;
 
@@ -93,14 +93,14 @@ impl Conv {
         scratch: &mut Scratch,
     ) {
         let s = &k.shape;
-        let (taps, out_c) = (s.k_h as usize, s.out_c as usize);
+        let out_c = s.out_c as usize;
         let from = frame.fill(s, x, out.clone(), &mut scratch.padded);
-        let mut places = Vec::with_capacity(s.out_w as usize * taps);
-        for (row, y) in y.chunks_exact_mut(s.out_w as usize * out_c).enumerate() {
-            frame.place(s, row, &mut places);
-            for (places, y) in places.chunks(BLOCK * taps).zip(y.chunks_mut(BLOCK * out_c)) {
-                self.groups[0].block(from, places, y, out_c, Start::Bias, k.bounds);
-            }
+        let rows = block_of(y.len() / out_c);
+        let mut places = Vec::with_capacity(rows * s.k_h as usize);
+        for (block, y) in y.chunks_mut(rows * out_c).enumerate() {
+            let pixels = block * rows..block * rows + y.len() / out_c;
+            frame.place(s, pixels, &mut places);
+            self.groups[0].block(from, &places, y, out_c, Start::Bias, k.bounds);
         }
     }
 
@@ -109,8 +109,9 @@ impl Conv {
         let s = &k.shape;
         let out_c = s.out_c as usize;
         let mut places = Vec::new();
-        for (block, y) in y.chunks_mut(BLOCK * out_c).enumerate() {
-            let from = first + block * BLOCK;
+        let rows = block_of(y.len() / out_c);
+        for (block, y) in y.chunks_mut(rows * out_c).enumerate() {
+            let from = first + block * rows;
             let pixels = from..from + y.len() / out_c;
             for group in 0..groups(s) {
                 place(s, pixels.clone(), group, x.first, &mut places);
@@ -170,30 +171,39 @@ impl Frame {
         // Strides may leave the last columns out.
         let n = row.min(width - left);
         let first = out.start * s.stride_h as usize;
-        padded.clear();
-        padded.resize(
-            reach(out.len(), s.stride_h, s.k_h, s.dilation_h) * width,
-            0.0,
-        );
+        let rows = reach(out.len(), s.stride_h, s.k_h, s.dilation_h);
+        if padded.len() < rows * width {
+            padded.resize(rows * width, 0.0);
+        }
+        let padded = &mut padded[..rows * width];
         for (i, to) in padded.chunks_exact_mut(width).enumerate() {
             let at = (first + i).checked_sub(s.pad_top as usize);
-            if let Some(at) = at.filter(|&at| at < s.in_h as usize) {
-                to[left..left + n].copy_from_slice(&x.data[(at - x.first) * row..][..n]);
-            }
+            let Some(at) = at.filter(|&at| at < s.in_h as usize) else {
+                to.fill(0.0);
+                continue;
+            };
+            to[..left].fill(0.0);
+            to[left..left + n].copy_from_slice(&x.data[(at - x.first) * row..][..n]);
+            to[left + n..].fill(0.0);
         }
         padded
     }
 
-    /// Where each row of the filter begins, for the pixels of a row of outputs, counted from the first that was copied.
-    fn place(&self, s: &ConvShape, row: usize, places: &mut Vec<usize>) {
+    /// Where each row of the filter begins, for some pixels, both counted from the first row that was copied.
+    fn place(&self, s: &ConvShape, pixels: Range<usize>, places: &mut Vec<usize>) {
         places.clear();
         let [stride_h, stride_w, dilation] =
             [s.stride_h, s.stride_w, s.dilation_h].map(|n| n as usize);
-        let channels = s.in_c as usize;
-        for x in 0..s.out_w as usize {
-            let first = (row * stride_h * self.columns + x * stride_w) * channels;
-            let step = dilation * self.columns * channels;
+        let (out_w, channels) = (s.out_w as usize, s.in_c as usize);
+        let step = dilation * self.columns * channels;
+        let (mut y, mut x) = (pixels.start / out_w, pixels.start % out_w);
+        for _ in pixels {
+            let first = (y * stride_h * self.columns + x * stride_w) * channels;
             places.extend((0..s.k_h as usize).map(|ky| first + ky * step));
+            x += 1;
+            if x == out_w {
+                (x, y) = (0, y + 1);
+            }
         }
     }
 }

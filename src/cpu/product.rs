@@ -9,7 +9,16 @@ use super::simd::{Arch, arch};
 use pulp::{Simd, WithSimd};
 
 /// Rows that go through all panels together: they stay in the second-level cache.
-pub const BLOCK: usize = 96;
+const BLOCK: usize = 96;
+
+/// The rows of a block where they share `rows` evenly, in whole tiles: a few rows left over would cost as much as many.
+pub fn block_of(rows: usize) -> usize {
+    /// A multiple of all heights of tiles but one, which is narrow.
+    const TILE: usize = 12;
+    let each = rows.div_ceil(rows.div_ceil(BLOCK).max(1));
+    each.next_multiple_of(TILE).max(TILE)
+}
+
 /// Place of a tap in the padding.
 pub const PADDING: usize = usize::MAX;
 
@@ -101,8 +110,9 @@ impl Packed {
 
     fn all(&self, x: &[f32], y: &mut [f32], start: Start, bounds: (f32, f32)) {
         let k = self.taps * self.depth;
-        let mut places = Vec::with_capacity(BLOCK * self.taps);
-        for (x, y) in x.chunks(BLOCK * k).zip(y.chunks_mut(BLOCK * self.n)) {
+        let block = block_of(y.len() / self.n);
+        let mut places = Vec::with_capacity(block * self.taps);
+        for (x, y) in x.chunks(block * k).zip(y.chunks_mut(block * self.n)) {
             places.clear();
             places.extend((0..x.len()).step_by(self.depth));
             self.block(x, &places, y, self.n, start, bounds);

@@ -204,10 +204,9 @@ fn a_gpu_gathers_histograms_with_and_without_checks_and_measures_a_profile() {
     };
     let (steps, statistics) = (times("steps"), times("statistics"));
     assert_eq!((steps.len(), statistics.len()), (10, 10));
-    assert!(
-        steps.iter().chain(&statistics).all(|&t| t > 0.0),
-        "{profile}"
-    );
+    // What a RESHAPE moves is not looked at.
+    let unseen = statistics.iter().filter(|&&t| t == 0.0).count();
+    assert!(steps.iter().all(|&t| t > 0.0) && unseen == 1, "{profile}");
     let total: f64 = steps.iter().chain(&statistics).sum();
     assert!(total < json["seconds"].as_f64().unwrap(), "{json}");
     for limit in ["operations_per_second", "bytes_per_second"] {
