@@ -3,6 +3,9 @@
 //!
 //! What is fused is the clamp, not its source: that is written as before, since it may be kept, counted or read by others.
 
+#[cfg(test)]
+mod tests;
+
 use super::launch::Launch;
 use crate::graph::TensorId;
 use crate::kernel::{Kernel, Program, Step};
