@@ -7,7 +7,8 @@
 // range of the result from that of x (src/kernel/moved.rs), so nothing negative may be left above a bound of 0.
 fn is_below(x: f32, low: f32) -> bool {
     let bits = bitcast<u32>(x);
-    return select(x < low, bits > 0x80000000u && bits <= 0xff800000u, low == 0.0);
+    let is_negative = bits > 0x80000000u && bits <= 0xff800000u;
+    return select(x < low, is_negative, low == 0.0);
 }
 
 #if CLAMPED

@@ -3,7 +3,8 @@
 //!
 //! A tensor is reduced to its keys first, by the kernel that computes it where that can (see `shaders/shared/range.wgsl`),
 //! else by a kernel that reads it; then its old bins merge if the range has outgrown them, and its values are counted.
-//! So for a range most tensors are not read again, for a histogram once.
+//! So for a range most tensors are not read again, for a histogram once. The range of a clamp is its source's, clamped: by
+//! the host, and on the device where its bins get their width.
 
 use super::launch::{Binding, Launch, Params, Trace};
 use super::shader::{Source, embed};

@@ -220,7 +220,71 @@ fn takes_all(b: &Box8, elements: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::{Tensor, Unary};
     use crate::kernel::VIEW;
+
+    /// 0 → RELU6 → 1 → reshaped → 2 → RELU_N1_TO_1 → 3 → ABS → 4.
+    fn chain() -> Program {
+        let tensor = |_| Tensor {
+            name: String::new(),
+            shape: vec![3],
+            dtype: DType::F32,
+            quantization: None,
+            constant: None,
+            variable: false,
+        };
+        let kernels = [
+            Kernel::UnaryF32(Unary::Relu6),
+            Kernel::Copy,
+            Kernel::UnaryF32(Unary::ReluN1To1),
+            Kernel::UnaryF32(Unary::Abs),
+        ];
+        let steps = kernels.into_iter().enumerate().map(|(i, kernel)| Step {
+            node: 0,
+            kernel,
+            inputs: vec![i],
+            outputs: vec![i + 1],
+        });
+        Program {
+            given: 5,
+            graph: Graph {
+                file: String::new(),
+                tensors: (0..5).map(tensor).collect(),
+                nodes: Vec::new(),
+                inputs: vec![0],
+                outputs: vec![4],
+            },
+            steps: steps.collect(),
+        }
+    }
+
+    #[test]
+    fn ranges_of_clamps_follow_and_their_histograms_do_not() {
+        let all = AllMoved::new(&chain());
+        let followed = |level| (0..5).map(|id| all.contains(id, level)).collect::<Vec<_>>();
+        assert_eq!(
+            followed(Statistics::Ranges),
+            [false, true, true, true, false]
+        );
+        assert_eq!(
+            followed(Statistics::Histograms),
+            [false, false, true, false, false]
+        );
+        for ([min, max], want) in [
+            ([-7.0, 8.0], [[0.0, 6.0], [0.0, 1.0]]),
+            ([-7.0, -2.0], [[0.0, 0.0], [0.0, 0.0]]),
+            ([7.0, 8.0], [[6.0, 6.0], [1.0, 1.0]]),
+            ([0.25, 0.5], [[0.25, 0.5], [0.25, 0.5]]),
+        ] {
+            let mut ranges = vec![None; 5];
+            all.ranges(&mut ranges);
+            assert_eq!(ranges, [None; 5]);
+            ranges[0] = Some(Range { min, max });
+            all.ranges(&mut ranges);
+            let [six, one] = want.map(|[min, max]| Some(Range { min, max }));
+            assert_eq!(ranges[1..], [six, six, one, None]);
+        }
+    }
 
     #[test]
     fn a_box_takes_all_or_not() {

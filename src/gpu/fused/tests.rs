@@ -110,13 +110,16 @@ fn convolution(shape: ConvShape, bounds: (f32, f32)) -> ConvF32 {
 fn producers() -> Vec<(Kernel, usize, usize)> {
     let mut all = Vec::new();
     // Channels by fours and one by one, in and out, and in groups.
-    for (in_c, out_c, groups) in [(8, 12, 1), (8, 5, 1), (3, 8, 1), (3, 7, 1), (6, 10, 2)] {
-        for bounds in [UNBOUNDED, (f32::NEG_INFINITY, 4.0)] {
-            let shape = conv(in_c, out_c, groups);
-            let sizes = (25 * in_c as usize, 25 * out_c as usize);
-            let kernel = Kernel::ConvF32(convolution(shape, bounds));
-            all.push((kernel, sizes.0, sizes.1));
-        }
+    for (in_c, out_c, groups, bounds) in [
+        (8, 12, 1, UNBOUNDED),
+        (8, 12, 1, (f32::NEG_INFINITY, 4.0)),
+        (8, 5, 1, UNBOUNDED),
+        (3, 8, 1, UNBOUNDED),
+        (3, 7, 1, UNBOUNDED),
+        (6, 10, 2, UNBOUNDED),
+    ] {
+        let kernel = Kernel::ConvF32(convolution(conv(in_c, out_c, groups), bounds));
+        all.push((kernel, 25 * in_c as usize, 25 * out_c as usize));
     }
     for (channels, multiplier) in [(8, 1), (3, 2)] {
         let shape = conv(channels, channels * multiplier, channels);
@@ -233,34 +236,28 @@ fn a_clamp_has_the_bits_and_statistics_of_one_of_its_own() {
         let (kernel, input, output) = producers().swap_remove(case);
         let program = clamped(kernel, input, output, unary);
         assert!(clamps(&program)[0].is_some());
-        for level in [Statistics::Ranges, Statistics::Histograms] {
-            let what = format!("case {case}, {unary:?}, {level:?} on {}", gpu.name());
-            let (got, seen) = found(&gpu, &program, level);
-            check_statistics(&got, &seen, &what);
-            for (&x, &y) in seen[1].iter().zip(&seen[2]) {
-                assert_eq!(
-                    y.to_bits(),
-                    clamp(x, unary.bounds()).to_bits(),
-                    "{what}: {x}"
-                );
-            }
-            // The whole of it: no bit depends on who writes the clamp.
-            let (want, _) = found(&unfused, &program, level);
-            for (got, want) in got.0.iter().zip(&want.0) {
-                assert_eq!(got.bytes(), want.bytes(), "{what}");
-            }
-            assert!(got.1 == want.1 && got.2 == want.2, "{what}");
-            let cpu = Cpu::definition();
-            let (want, seen) = found(&cpu, &program, level);
-            check_statistics(&want, &seen, &format!("{what}, but the CPU"));
-            let limit = |id| gpu.tolerance() * program.tolerance(id) * 200.0;
-            for id in [1, 2] {
-                let pairs = as_floats(&got.0[id]).iter().zip(as_floats(&want.0[id]));
-                assert!(
-                    pairs.into_iter().all(|(a, b)| (a - b).abs() <= limit(id)),
-                    "{what}"
-                );
-            }
+        let what = format!("case {case}, {unary:?} on {}", gpu.name());
+        let (got, seen) = found(&gpu, &program, Statistics::Ranges);
+        check_statistics(&got, &seen, &what);
+        let level = Statistics::Histograms;
+        let (got, seen) = found(&gpu, &program, level);
+        check_statistics(&got, &seen, &what);
+        for (&x, &y) in seen[1].iter().zip(&seen[2]) {
+            let want = clamp(x, unary.bounds());
+            assert_eq!(y.to_bits(), want.to_bits(), "{what}: {x}");
+        }
+        // No bit depends on who writes the clamp.
+        let (want, _) = found(&unfused, &program, level);
+        assert!(got == want, "{what}");
+        let (want, seen) = found(&Cpu::definition(), &program, level);
+        check_statistics(&want, &seen, &format!("{what}, but the CPU"));
+        for id in [1, 2] {
+            let largest = seen[id].iter().fold(0.0f32, |m, x| m.max(x.abs()));
+            // Sums may cancel out.
+            let limit = gpu.tolerance() * program.tolerance(id) * largest.max(8.0);
+            let pairs = as_floats(&got.0[id]).iter().zip(as_floats(&want.0[id]));
+            let worst = pairs.fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
+            assert!(worst <= limit, "{what}: {worst}, limit {limit}");
         }
     }
 }
@@ -449,7 +446,8 @@ fn source_and_clamp_can_be_outputs() {
             profile: true,
             ..config(Keep::Outputs, Statistics::Ranges, 1)
         };
-        if let Ok(mut session) = gpu.session(&program, &config) {
+        if gpu.summary().timestamp_queries {
+            let mut session = gpu.session(&program, &config).unwrap();
             session.run(1, &[Values::F32(x.to_vec())]).unwrap();
             let profile = session.profile().unwrap();
             assert_eq!((profile.steps.len(), profile.steps[1]), (2, 0.0));
