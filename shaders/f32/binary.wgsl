@@ -3,6 +3,7 @@
 #import shared/bounds
 #import shared/broadcast
 #import shared/range
+#import shared/clamp
 
 // Which function: `number` of src/gpu/binary.rs.
 override OP: u32 = 0u;
@@ -16,6 +17,9 @@ struct Bounds {
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read_write> output: array<f32>;
 @group(0) @binding(5) var<storage, read> bounds: Bounds;
+#if CLAMPED
+@group(0) @binding(${CLAMPED}) var<storage, read_write> clamped_output: array<f32>;
+#end
 
 // x^y as C has it, where WGSL knows positive x only.
 fn power(x: f32, y: f32) -> f32 {
@@ -80,10 +84,13 @@ fn compute(i: u32) {
     let element = i % shape.elements;
     let at = operands(element);
     let result = apply(a[sample * shape.stride_a + at.x], b[sample * shape.stride_b + at.y]);
-    let clamped = bounded(result, bounds.low, bounds.high);
-    output[sample * shape.stride_out + element] = clamped;
+    let y = bounded(result, bounds.low, bounds.high);
+    output[sample * shape.stride_out + element] = y;
+#if CLAMPED
+    clamped_output[sample * shape.stride_out + element] = clamped(y);
+#end
 #if RANGE
-    see(clamped);
+    see(y);
 #end
 }
 

@@ -3,6 +3,7 @@
 #import shared/run
 #import shared/window
 #import shared/range
+#import shared/clamp
 
 struct Params {
     window: Window,
@@ -18,6 +19,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
+#if CLAMPED
+@group(0) @binding(${CLAMPED}) var<storage, read_write> clamped_output: array<vec4<f32>>;
+#end
 
 // Computes four channels of a pixel.
 fn compute(i: u32, channels: u32) {
@@ -50,6 +54,9 @@ fn compute(i: u32, channels: u32) {
         sum = select(sum, vec4<f32>(params.high), sum > vec4<f32>(params.high));
     }
     output[i] = sum;
+#if CLAMPED
+    clamped_output[i] = clamped_4(sum);
+#end
 #if RANGE
     see_some(sum, 4u);
 #end

@@ -2,6 +2,7 @@
 #import shared/run
 #import shared/window
 #import shared/range
+#import shared/clamp
 
 struct Params {
     window: Window,
@@ -17,6 +18,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read> input: array<f32>;
 @group(0) @binding(5) var<storage, read_write> output: array<f32>;
+#if CLAMPED
+@group(0) @binding(${CLAMPED}) var<storage, read_write> clamped_output: array<f32>;
+#end
 
 // Computes one channel of a pixel.
 fn compute(i: u32, channels: u32) {
@@ -49,6 +53,9 @@ fn compute(i: u32, channels: u32) {
         sum = select(sum, f32(params.high), sum > f32(params.high));
     }
     output[i] = sum;
+#if CLAMPED
+    clamped_output[i] = clamped(sum);
+#end
 #if RANGE
     see(sum);
 #end

@@ -1,6 +1,7 @@
 // Functions of one float: an invocation an element.
 #import shared/run
 #import shared/range
+#import shared/clamp
 #import shared/functions
 
 // Which function: `number` of src/gpu/unary.rs.
@@ -62,7 +63,7 @@ fn apply(x: f32) -> f32 {
             return -x;
         }
         case 13u: {
-            return select(select(x, p.low, x < p.low), p.high, x > p.high);
+            return select(select(x, p.low, is_below(x, p.low)), p.high, x > p.high);
         }
         case 14u: {
             return round(x);

@@ -5,6 +5,7 @@
 // matrix units gave up are computed.
 #import shared/windows
 #import shared/range
+#import shared/clamp
 
 struct Params {
     in_h: u32,
@@ -43,9 +44,15 @@ struct Params {
 @group(0) @binding(4) var<storage, read> bias: array<vec4<f32>>;
 #if OUTPUT_QUADS
 @group(0) @binding(6) var<storage, read_write> output: array<vec4<f32>>;
+#if CLAMPED
+@group(0) @binding(${CLAMPED}) var<storage, read_write> clamped_output: array<vec4<f32>>;
+#end
 #end
 #if OUTPUT_SCALARS
 @group(0) @binding(6) var<storage, read_write> output: array<f32>;
+#if CLAMPED
+@group(0) @binding(${CLAMPED}) var<storage, read_write> clamped_output: array<f32>;
+#end
 #end
 #if GUARDED
 // [row][group]: whether the matrix units gave it up.
@@ -85,6 +92,9 @@ fn store(row: u32, rows: u32, group: u32, column: u32, sum: vec4<f32>) {
     let at = row * params.out_c + group * params.group_out + column * 4u;
 #if OUTPUT_QUADS
     output[at / 4u] = y;
+#if CLAMPED
+    clamped_output[at / 4u] = clamped_4(y);
+#end
 #end
 #if OUTPUT_SCALARS
     let count = params.group_out - column * 4u;
@@ -98,5 +108,18 @@ fn store(row: u32, rows: u32, group: u32, column: u32, sum: vec4<f32>) {
     if (count > 3u) {
         output[at + 3u] = y.w;
     }
+#if CLAMPED
+    let z = clamped_4(y);
+    clamped_output[at] = z.x;
+    if (count > 1u) {
+        clamped_output[at + 1u] = z.y;
+    }
+    if (count > 2u) {
+        clamped_output[at + 2u] = z.z;
+    }
+    if (count > 3u) {
+        clamped_output[at + 3u] = z.w;
+    }
+#end
 #end
 }

@@ -7,6 +7,9 @@
 struct Rebin {
     // Which histogram.
     index: u32,
+    // What the range is clamped to, as order keys: the range of a clamp is that of its source.
+    lowest: u32,
+    highest: u32,
 }
 
 @group(0) @binding(1) var<storage, read_write> bins: array<u32>;
@@ -32,9 +35,10 @@ fn main(
         atomicMax(&range_high, atomicLoad(&range_keys[local * RANGE_STRIDE + 1u]));
     }
     workgroupBarrier();
-    let low = atomicLoad(&range_low);
-    let high = atomicLoad(&range_high);
-    let usable = is_range(low, high) && linear_workgroup(group, groups) == 0u;
+    let is_finite = is_range(atomicLoad(&range_low), atomicLoad(&range_high));
+    let usable = is_finite && linear_workgroup(group, groups) == 0u;
+    let low = clamp(atomicLoad(&range_low), p.lowest, p.highest);
+    let high = clamp(atomicLoad(&range_high), p.lowest, p.highest);
     let exponent = select(LOWEST_EXPONENT, exponent_of(low, high), usable);
     let before = bins[base];
     let first = bitcast<i32>(bins[base + 1u]);

@@ -67,7 +67,10 @@ impl Gathered {
 
     /// Sees values of a tensor.
     pub fn see(&self, id: TensorId, values: &[f32], tables: &mut Tables) {
-        if self.level == Statistics::Nothing || values.is_empty() || self.moved.contains(id) {
+        if self.level == Statistics::Nothing
+            || values.is_empty()
+            || self.moved.contains(id, self.level)
+        {
             return;
         }
         if self.level == Statistics::Histograms && values.len() >= BINS {

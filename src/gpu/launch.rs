@@ -127,6 +127,17 @@ impl Launch {
         self.define("RANGE", binding)
     }
 
+    /// Has the shader write its output once more, clamped: see `shared/clamp.wgsl`.
+    pub fn clamp_into(mut self, tensor: TensorId, (low, high): (f32, f32)) -> Launch {
+        self.bindings.push(Binding::Write(tensor));
+        let binding = self.bindings.len() as u32;
+        let has_high = high.is_finite();
+        self.define("CLAMPED", binding)
+            .with("CLAMP_LOW", low.into())
+            .with("CLAMP_HAS_HIGH", u32::from(has_high).into())
+            .with("CLAMP_HIGH", if has_high { high.into() } else { 0.0 })
+    }
+
     /// Marks it as one that gathers statistics.
     pub fn statistics(mut self) -> Launch {
         self.statistics = true;

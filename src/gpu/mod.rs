@@ -16,6 +16,7 @@ mod copy;
 mod device;
 mod distance;
 mod fully_connected;
+mod fused;
 mod hybrid;
 mod int16;
 mod launch;

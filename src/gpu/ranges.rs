@@ -3,12 +3,13 @@
 //!
 //! A tensor is reduced to its keys first, by the kernel that computes it where that can (see `shaders/shared/range.wgsl`),
 //! else by a kernel that reads it; then its old bins merge if the range has outgrown them, and its values are counted.
-//! So for a range most tensors are not read again, for a histogram once.
+//! So for a range most tensors are not read again, for a histogram once. The range of a clamp is its source's, clamped: by
+//! the host, and on the device where its bins get their width.
 
 use super::launch::{Binding, Launch, Params, Trace};
 use super::shader::{Source, embed};
 use crate::graph::{Graph, TensorId};
-use crate::kernel::{AllMoved, DeviceError, Range, Step, from_order_key, order_key};
+use crate::kernel::{AllMoved, DeviceError, Range, Statistics, Step, from_order_key, order_key};
 use crate::num::histogram::BINS;
 use crate::num::{DType, Histogram};
 
@@ -17,6 +18,9 @@ pub(super) const SHADERS: &[Source] = &[
     embed!("stats/min_max"),
     embed!("stats/rebin"),
 ];
+
+/// Order keys that clamp no range.
+const ALL_KEYS: [u32; 2] = [0, u32::MAX];
 
 /// Key pair of a tensor that was never reduced: nothing is below the one or above the other.
 const EMPTY: [u32; 2] = [u32::MAX, 0];
@@ -65,6 +69,25 @@ impl Ranges {
         })
     }
 
+    fn level(&self) -> Statistics {
+        match self.histograms {
+            true => Statistics::Histograms,
+            false => Statistics::Ranges,
+        }
+    }
+
+    /// For the result of a clamp whose source is gathered: the number of the source's pairs, and the bounds as keys.
+    fn keys_of_clamp(&self, id: TensorId) -> Option<(usize, [u32; 2])> {
+        let clamped = self.moved.clamped(id)?;
+        // A range that follows itself is not in any pairs.
+        if self.moved.contains(clamped.source, Statistics::Ranges) {
+            return None;
+        }
+        let keys = self.tensors.iter().position(|&t| t == clamped.source)?;
+        let (low, high) = clamped.bounds;
+        Some((keys, [low, high].map(order_key)))
+    }
+
     /// The launches that reduce what is bound into a tensor's pairs, and count it.
     pub fn reduce(&mut self, tensor: TensorId, data: Binding, words: usize) -> Vec<Launch> {
         let bindings = vec![
@@ -81,18 +104,31 @@ impl Ranges {
 
     /// The launches that count what is bound in a tensor's histogram, if that is wanted; its range is known.
     fn count(&mut self, tensor: TensorId, data: Binding, words: usize) -> Vec<Launch> {
+        let keys = self.index(tensor);
+        self.count_within(tensor, data, words, keys, ALL_KEYS)
+    }
+
+    /// The same of a tensor whose range is that of these key pairs, clamped to these keys.
+    fn count_within(
+        &mut self,
+        tensor: TensorId,
+        data: Binding,
+        words: usize,
+        keys: usize,
+        clamp: [u32; 2],
+    ) -> Vec<Launch> {
         if !self.histograms {
             return Vec::new();
         }
         let index = self.index(tensor);
-        let which = Params::default().u32([index as u32]).binding();
+        let which = Params::default().u32([index as u32]).u32(clamp).binding();
         let rebin = Launch::groups("stats/rebin", vec![Binding::Bins, which], |_| 1);
         let parameters = Params::default().u32([words as u32, index as u32]);
         let bindings = vec![data, Binding::Bins, parameters.binding()];
         let count = Launch::groups("stats/histogram", bindings, move |samples| {
             (samples * words).div_ceil(WORDS_A_COUNT).min(MOST_GROUPS)
         });
-        vec![rebin.gather_range(index).statistics(), count.statistics()]
+        vec![rebin.gather_range(keys).statistics(), count.statistics()]
     }
 
     /// The launches of a step with the reductions that follow: of its float outputs, and of what its launches trace.
@@ -100,11 +136,14 @@ impl Ranges {
         let mut reductions = Vec::new();
         for &id in &step.outputs {
             let tensor = &graph.tensors[id];
-            if tensor.dtype != DType::F32 || tensor.variable || self.moved.contains(id) {
+            let follows = self.moved.contains(id, self.level());
+            if tensor.dtype != DType::F32 || tensor.variable || follows {
                 continue;
             }
             let (data, words) = (Binding::Read(id), tensor.elements());
-            if gathered_as_written(&launches, id) {
+            if let Some((keys, clamp)) = self.keys_of_clamp(id) {
+                reductions.extend(self.count_within(id, data, words, keys, clamp));
+            } else if gathered_as_written(&launches, id) {
                 let index = self.index(id);
                 let gather = |l: Launch| match writes(&l, id) {
                     true => l.gather_range(index),

@@ -11,7 +11,7 @@ use super::plan::{Plan, most_samples, plan};
 use super::ranges::{KEY_BYTES, Ranges};
 use super::tiles::Tiles;
 use super::upload::Ring;
-use super::{launches, quantize};
+use super::{fused, launches, quantize};
 use crate::graph::TensorId;
 use crate::kernel::{
     AllMoved, DeviceError, Feed, Keep, Kernel, Profile, Program, Range, Session, SessionConfig,
@@ -73,7 +73,9 @@ impl<'a> GpuSession<'a> {
             config.statistics >= Statistics::Histograms,
             AllMoved::new(program),
         );
-        let stages = stages(&tiles, program, config, &mut ranges).map_err(|e| gpu.failed(e))?;
+        let most_buffers = gpu.limits.max_storage_buffers_per_shader_stage;
+        let stages = stages(&tiles, program, config, &mut ranges, most_buffers)
+            .map_err(|e| gpu.failed(e))?;
         let plan = plan(program, &stages, config.keep);
         let largest = gpu
             .limits
@@ -298,12 +300,14 @@ impl Session for GpuSession<'_> {
     }
 }
 
-/// The launches of feeding and of every step, each followed by the reductions of what it wrote.
-fn stages(
+/// The launches of feeding and of every step, each followed by the reductions of what it wrote. `most_buffers` is how many
+/// a launch may bind.
+pub(super) fn stages(
     tiles: &Tiles,
     program: &Program,
     config: &SessionConfig,
     ranges: &mut Ranges,
+    most_buffers: u32,
 ) -> Result<Vec<Vec<Launch>>, String> {
     let graph = &program.graph;
     let mut feeding = Vec::new();
@@ -316,14 +320,20 @@ fn stages(
         }
     }
     let mut stages = vec![feeding];
-    for step in &program.steps {
+    let clamps = fused::clamps(program);
+    let mut is_written = vec![false; program.steps.len()];
+    for (i, step) in program.steps.iter().enumerate() {
         let op = Op {
             graph,
             step,
             ranges: config.statistics >= Statistics::Ranges,
             tiles,
         };
-        let stage = launches(op).ok_or_else(|| {
+        let launches = match is_written[i] {
+            true => Some(Vec::new()),
+            false => launches(op),
+        };
+        let mut stage = launches.ok_or_else(|| {
             let node = &graph.nodes[step.node];
             let input = step
                 .inputs
@@ -335,6 +345,10 @@ fn stages(
                 node.describe()
             )
         })?;
+        if let Some(clamp) = clamps[i].filter(|clamp| clamp.fits(&stage, most_buffers)) {
+            stage = clamp.written_by(stage);
+            is_written[clamp.step] = true;
+        }
         stages.push(if config.statistics >= Statistics::Ranges {
             ranges.after(graph, step, stage)
         } else {
@@ -404,7 +418,7 @@ mod tests {
                 statistics >= Statistics::Histograms,
                 AllMoved::new(&program),
             );
-            let stages = stages(&Tiles::default(), &program, &config, &mut ranges).unwrap();
+            let stages = stages(&Tiles::default(), &program, &config, &mut ranges, 8).unwrap();
             let names = |stage: Vec<Launch>| stage.iter().map(|l| l.shader).collect::<Vec<_>>();
             stages.into_iter().map(names).collect::<Vec<_>>()
         };

@@ -58,6 +58,7 @@ const SHARED: &[Source] = &[
     embed!("shared/pool"),
     embed!("shared/resize"),
     embed!("shared/reduce"),
+    embed!("shared/clamp"),
     embed!("shared/window"),
 ];
 
@@ -271,21 +272,27 @@ mod tests {
     const OUTPUTS: [&str; 2] = ["OUTPUT_QUADS", "OUTPUT_SCALARS"];
 
     /// Every kernel with every set of definitions that a launch may come with.
-    /// Of every shader, the ways it can be compiled; those that gather ranges with and without that, and in both ways.
+    /// Of every shader, the ways it can be compiled; those that gather ranges with and without that, and in both ways; those
+    /// that can write a clamp with and without it.
     fn variants() -> Vec<(&'static str, Vec<Define>)> {
         let mut all = Vec::new();
         for (name, defines) in shapes() {
             let text = find(KERNELS.iter().copied().flatten(), name).unwrap();
             let always = ["stats/min_max", "stats/rebin"].contains(&name);
-            let never = !always && !text.contains("shared/range") && !text.contains("_f32");
-            if !always {
-                all.push((name, defines.clone()));
-            }
+            let product = text.contains("_f32");
+            let never = !always && !text.contains("shared/range") && !product;
+            let mut ways = vec![Vec::new(); usize::from(!always)];
             if !never {
-                for reduction in ["SUBGROUPS", "NO_SUBGROUPS"] {
-                    let more = vec![("RANGE", 9), (reduction, 1)];
-                    all.push((name, [defines.clone(), more].concat()));
+                let reductions = ["SUBGROUPS", "NO_SUBGROUPS"];
+                ways.extend(reductions.map(|reduction| vec![("RANGE", 10), (reduction, 1)]));
+            }
+            let clamps = product || text.contains("clamped_output");
+            for way in ways {
+                let plain = [&defines[..], &way].concat();
+                if clamps {
+                    all.push((name, [&plain[..], &[("CLAMPED", 9)]].concat()));
                 }
+                all.push((name, plain));
             }
         }
         all

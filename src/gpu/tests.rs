@@ -173,7 +173,7 @@ fn shared_integer_functions_give_the_bits_of_the_host() {
     }
 }
 
-fn tensor(shape: &[usize], dtype: DType, quantization: Option<(f32, i32)>) -> Tensor {
+pub(super) fn tensor(shape: &[usize], dtype: DType, quantization: Option<(f32, i32)>) -> Tensor {
     Tensor {
         name: String::new(),
         shape: shape.to_vec(),
@@ -188,7 +188,7 @@ fn tensor(shape: &[usize], dtype: DType, quantization: Option<(f32, i32)>) -> Te
     }
 }
 
-fn node(op: Op, inputs: &[TensorId], output: TensorId) -> Node {
+pub(super) fn node(op: Op, inputs: &[TensorId], output: TensorId) -> Node {
     Node {
         index: 0,
         op,

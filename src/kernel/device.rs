@@ -100,7 +100,8 @@ pub struct Profile {
     pub workers: usize,
     /// Bringing the data to the device and making the model's inputs of it.
     pub feed: f64,
-    /// The kernel of each step of the program.
+    /// The kernel of each step of the program. On a GPU a clamp has 0 where the kernel of its source writes it as well, and
+    /// counts as time of that one.
     pub steps: Vec<f64>,
     /// Statistics of the outputs of each step, where they are not part of its kernel.
     pub statistics: Vec<f64>,

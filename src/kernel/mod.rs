@@ -53,7 +53,7 @@ pub use fully_connected::{FullyConnected, FullyConnectedF32, FullyConnectedI8};
 pub use hybrid::{HybridLstm, RowQuantize, RowScale};
 pub use int16::{BinaryI16, ConvI16, Int16, MatmulI16, Scales, SoftmaxI16};
 pub use lstm::{LstmF32, LstmI8, LstmShape};
-pub use moved::{AllMoved, Moved};
+pub use moved::{AllMoved, Clamped, Moved};
 pub use norm::{L2Norm, LogSoftmaxI8};
 pub use numerics::Numerics;
 pub use place::{Box8, Place, VIEW};

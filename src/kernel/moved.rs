@@ -1,7 +1,8 @@
-//! Statistics that need not be gathered: those of tensors whose elements are those of others, moved, and padding.
+//! Statistics that need not be gathered: those of tensors whose elements are those of others, moved, and padding; and the
+//! ranges of clamps. A histogram of a clamp does not follow: its bins may be narrower than those of its source.
 
 use super::place::{Box8, Place};
-use super::{Kernel, Program, Range, Step};
+use super::{Kernel, Program, Range, Statistics, Step};
 use crate::graph::{Graph, TensorId};
 use crate::num::histogram::bin;
 use crate::num::{DType, Histogram};
@@ -17,13 +18,29 @@ pub struct Moved {
     pub with: f32,
 }
 
+/// A tensor that holds every element of another one, clamped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clamped {
+    /// A tensor whose range is gathered, or follows.
+    pub source: TensorId,
+    /// Smallest and largest result; either may be infinite.
+    pub bounds: (f32, f32),
+}
+
+/// How a tensor follows from others.
+#[derive(Debug)]
+enum Known {
+    Moved(Moved),
+    Clamped(Clamped),
+}
+
 /// What is known of the tensors of a program without looking at them.
 #[derive(Debug, Default)]
 pub struct AllMoved {
-    /// By tensor.
-    is_moved: Vec<bool>,
+    /// By tensor, the place in `known`.
+    place: Vec<Option<usize>>,
     /// In the order of the steps.
-    tensors: Vec<(TensorId, Moved)>,
+    known: Vec<(TensorId, Known)>,
 }
 
 impl AllMoved {
@@ -33,8 +50,8 @@ impl AllMoved {
         let mut seen = vec![false; graph.tensors.len()];
         graph.inputs.iter().for_each(|&id| seen[id] = true);
         let mut all = AllMoved {
-            is_moved: vec![false; graph.tensors.len()],
-            tensors: Vec::new(),
+            place: vec![None; graph.tensors.len()],
+            known: Vec::new(),
         };
         for step in &program.steps {
             let output = step.outputs[0];
@@ -43,23 +60,49 @@ impl AllMoved {
                 seen[id] && tensor.dtype == DType::F32 && !tensor.variable
             });
             if sources_are_seen && !graph.tensors[output].variable {
-                let moved = moved(graph, step).map(|moved| (output, moved));
-                all.is_moved[output] = moved.is_some();
-                all.tensors.extend(moved);
+                let moved = moved(graph, step).map(Known::Moved);
+                if let Some(known) = moved.or_else(|| clamped(step).map(Known::Clamped)) {
+                    all.place[output] = Some(all.known.len());
+                    all.known.push((output, known));
+                }
             }
             seen[output] = true;
         }
         all
     }
 
-    /// Whether the statistics of a tensor follow from those of others.
-    pub fn contains(&self, id: TensorId) -> bool {
-        self.is_moved.get(id).is_some_and(|&moved| moved)
+    fn known(&self, id: TensorId) -> Option<&Known> {
+        let place = self.place.get(id).copied().flatten()?;
+        self.known.get(place).map(|(_, known)| known)
+    }
+
+    /// Whether what is wanted of a tensor follows from that of others.
+    pub fn contains(&self, id: TensorId, level: Statistics) -> bool {
+        match self.known(id) {
+            Some(Known::Moved(_)) => true,
+            Some(Known::Clamped(_)) => level < Statistics::Histograms,
+            None => false,
+        }
+    }
+
+    /// The clamp that a tensor is the result of, if its range follows from that.
+    pub fn clamped(&self, id: TensorId) -> Option<Clamped> {
+        match self.known(id) {
+            Some(Known::Clamped(clamped)) => Some(*clamped),
+            _ => None,
+        }
     }
 
     /// Adds the ranges that follow.
     pub fn ranges(&self, ranges: &mut [Option<Range>]) {
-        for (id, moved) in &self.tensors {
+        for (id, known) in &self.known {
+            let moved = match known {
+                Known::Moved(moved) => moved,
+                Known::Clamped(clamped) => {
+                    ranges[*id] = ranges[clamped.source].map(|range| clamped.range(range));
+                    continue;
+                }
+            };
             let sources = moved.sources.iter().map(|&source| ranges[source]);
             let range = sources.reduce(|a, b| Some(a?.merge(b?))).flatten();
             let fill = Range {
@@ -80,7 +123,8 @@ impl AllMoved {
         samples: u64,
         histograms: &mut [Option<Histogram>],
     ) {
-        for (id, moved) in &self.tensors {
+        for (id, known) in &self.known {
+            let Known::Moved(moved) = known else { continue };
             let Some(range) = ranges[*id] else { continue };
             let mut all = Histogram::new(range);
             for part in moved.sources.iter().filter_map(|&s| histograms[s].as_ref()) {
@@ -97,6 +141,29 @@ impl AllMoved {
             histograms[*id] = Some(all);
         }
     }
+}
+
+impl Clamped {
+    /// The range of the results: a clamp never changes an order.
+    fn range(self, source: Range) -> Range {
+        let (low, high) = self.bounds;
+        let clamp = |x: f32| x.max(low).min(high);
+        Range {
+            min: clamp(source.min),
+            max: clamp(source.max),
+        }
+    }
+}
+
+/// What a step clamps, if it is a clamp.
+fn clamped(step: &Step) -> Option<Clamped> {
+    let Kernel::UnaryF32(unary) = step.kernel else {
+        return None;
+    };
+    unary.is_clamp().then(|| Clamped {
+        source: step.inputs[0],
+        bounds: unary.bounds(),
+    })
 }
 
 /// What a step moves, if it moves all elements of its inputs.
@@ -153,7 +220,71 @@ fn takes_all(b: &Box8, elements: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::{Tensor, Unary};
     use crate::kernel::VIEW;
+
+    /// 0 → RELU6 → 1 → reshaped → 2 → RELU_N1_TO_1 → 3 → ABS → 4.
+    fn chain() -> Program {
+        let tensor = |_| Tensor {
+            name: String::new(),
+            shape: vec![3],
+            dtype: DType::F32,
+            quantization: None,
+            constant: None,
+            variable: false,
+        };
+        let kernels = [
+            Kernel::UnaryF32(Unary::Relu6),
+            Kernel::Copy,
+            Kernel::UnaryF32(Unary::ReluN1To1),
+            Kernel::UnaryF32(Unary::Abs),
+        ];
+        let steps = kernels.into_iter().enumerate().map(|(i, kernel)| Step {
+            node: 0,
+            kernel,
+            inputs: vec![i],
+            outputs: vec![i + 1],
+        });
+        Program {
+            given: 5,
+            graph: Graph {
+                file: String::new(),
+                tensors: (0..5).map(tensor).collect(),
+                nodes: Vec::new(),
+                inputs: vec![0],
+                outputs: vec![4],
+            },
+            steps: steps.collect(),
+        }
+    }
+
+    #[test]
+    fn ranges_of_clamps_follow_and_their_histograms_do_not() {
+        let all = AllMoved::new(&chain());
+        let followed = |level| (0..5).map(|id| all.contains(id, level)).collect::<Vec<_>>();
+        assert_eq!(
+            followed(Statistics::Ranges),
+            [false, true, true, true, false]
+        );
+        assert_eq!(
+            followed(Statistics::Histograms),
+            [false, false, true, false, false]
+        );
+        for ([min, max], want) in [
+            ([-7.0, 8.0], [[0.0, 6.0], [0.0, 1.0]]),
+            ([-7.0, -2.0], [[0.0, 0.0], [0.0, 0.0]]),
+            ([7.0, 8.0], [[6.0, 6.0], [1.0, 1.0]]),
+            ([0.25, 0.5], [[0.25, 0.5], [0.25, 0.5]]),
+        ] {
+            let mut ranges = vec![None; 5];
+            all.ranges(&mut ranges);
+            assert_eq!(ranges, [None; 5]);
+            ranges[0] = Some(Range { min, max });
+            all.ranges(&mut ranges);
+            let [six, one] = want.map(|[min, max]| Some(Range { min, max }));
+            assert_eq!(ranges[1..], [six, six, one, None]);
+        }
+    }
 
     #[test]
     fn a_box_takes_all_or_not() {

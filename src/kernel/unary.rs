@@ -143,6 +143,14 @@ impl Unary {
         )
     }
 
+    /// Whether it is a clamp: see [`Unary::bounds`].
+    pub fn is_clamp(self) -> bool {
+        matches!(
+            self,
+            Unary::Relu | Unary::Relu0To1 | Unary::Relu6 | Unary::ReluN1To1
+        )
+    }
+
     /// Bounds of the results of a clamp.
     pub fn bounds(self) -> (f32, f32) {
         match self {

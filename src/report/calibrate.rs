@@ -252,7 +252,10 @@ fn steps(report: &ProfileReport, samples: usize) -> String {
             rate(floor.operations).unwrap_or_else(dash),
             rate(floor.bytes).unwrap_or_else(dash),
             floor_time.map_or_else(dash, |t| format!("{:.1}", 1e6 * t)),
-            floor_time.map_or_else(dash, |t| format!("{:.0} %", 100.0 * t / each.max(1e-12))),
+            // What another step's kernel computes takes no time of its own.
+            floor_time
+                .filter(|_| each > 0.0)
+                .map_or_else(dash, |t| format!("{:.0} %", 100.0 * t / each)),
             bound,
         ]);
     };
