@@ -221,7 +221,8 @@ fn check_statistics((_, ranges, histograms): &Found, seen: &[Vec<f32>], what: &s
         let (range, histogram) = counted(values);
         assert_eq!(ranges[id], Some(range), "{what}: tensor {id}");
         if let Some(histograms) = histograms {
-            assert_eq!(histograms[id], Some(histogram), "{what}: tensor {id}");
+            // Thousands of counts would tell nobody anything.
+            assert!(histograms[id] == Some(histogram), "{what}: tensor {id}");
         }
     }
 }
