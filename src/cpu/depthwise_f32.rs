@@ -24,9 +24,9 @@ const LARGE: usize = 4 << 20;
 /// The weights, packed once.
 #[derive(Debug)]
 pub struct Depthwise {
-    /// For each place of a vector in a run: a vector for each tap, then the biases. After
-    /// as many places as there are vectors in the shortest run of whole pixels and whole vectors they repeat. One more
-    /// place is that of the last vector of a run that ends with a pixel and not with a vector.
+    /// For each place of a vector in a run: a vector for each tap, then the biases. After as many places as there are
+    /// vectors in the shortest run of whole pixels and whole vectors they repeat. One more place is that of the last
+    /// vector of a run that ends with a pixel and not with a vector.
     weights: Vec<f32>,
     /// Where they begin: at the beginning of a cache line.
     start: usize,
@@ -48,8 +48,8 @@ impl WithSimd for Lanes {
 }
 
 impl Depthwise {
-    /// Packs the weights; `None` if filters have several outputs a channel, or if so many do not repeat for so long that the
-    /// packed ones would be huge.
+    /// Packs the weights; `None` if filters have several outputs a channel, or if the packed weights would be huge: of many
+    /// channels that do not fill vectors.
     pub fn new(k: &ConvF32) -> Option<Self> {
         let s = &k.shape;
         if s.group_out != 1 {

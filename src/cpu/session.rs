@@ -256,7 +256,15 @@ impl<'a> CpuSession<'a> {
                 _ => slice(values, first * n, samples * n),
             };
             chunk.values[id] = Some(value);
-            self.see_tensor(id, samples, chunk);
+            match (feed, values) {
+                (Feed::Table(table), Values::U8(_) | Values::I8(_))
+                    if self.gathered.level() == Statistics::Histograms =>
+                {
+                    let bytes = &values.bytes()[first * n..][..samples * n];
+                    self.gathered.see_bytes(id, bytes, table);
+                }
+                _ => self.see_tensor(id, samples, chunk),
+            }
         }
         self.took(0, clock);
     }

@@ -97,6 +97,34 @@ impl Gathered {
         }
     }
 
+    /// Sees values of a tensor that are a table's for these bytes. Pixels beside each other are often the same, and what
+    /// repeats waits for its own last count: bytes are counted in more tables, and the values of a histogram are 256 then.
+    pub fn see_bytes(&self, id: TensorId, bytes: &[u8], table: &[f32]) {
+        if self.moved.contains(id, self.level) {
+            return;
+        }
+        let counts = counts_of(bytes);
+        let present = || table.iter().zip(counts).filter(|&(_, n)| n > 0);
+        let range = present().fold(Range::EMPTY, |range, (&x, _)| {
+            let x = x + 0.0;
+            range.merge(Range { min: x, max: x })
+        });
+        let mut seen = self.of(id);
+        if let Some((&x, _)) = present().find(|(x, _)| !x.is_finite()) {
+            seen.broken.get_or_insert(Range { min: x, max: x });
+            return;
+        }
+        if bytes.is_empty() {
+            return;
+        }
+        seen.widen(range);
+        let now = seen.exponent;
+        for (&x, n) in present() {
+            seen.slots[slot(bin(x, now))] += n;
+            seen.zeros += if x == 0.0 { n } else { 0 };
+        }
+    }
+
     /// Counts values in tables, at the width that the tensor has so far if they fit: one look at them is enough then.
     fn count(&self, id: TensorId, values: &[f32], tables: &mut Tables) {
         let known = {
@@ -202,6 +230,30 @@ impl Seen {
     }
 }
 
+/// How often each byte is there.
+fn counts_of(bytes: &[u8]) -> [u64; 256] {
+    let mut tables = [[0u32; 256]; 4];
+    let mut counts = [0; 256];
+    // Fewer than 2³² a table.
+    for bytes in bytes.chunks(1 << 30) {
+        let [a, b, c, d] = &mut tables;
+        let (fours, rest) = bytes.as_chunks::<4>();
+        for &[p, q, r, s] in fours {
+            a[usize::from(p)] += 1;
+            b[usize::from(q)] += 1;
+            c[usize::from(r)] += 1;
+            d[usize::from(s)] += 1;
+        }
+        rest.iter().for_each(|&p| a[usize::from(p)] += 1);
+        for table in &mut tables {
+            for (count, n) in counts.iter_mut().zip(table.iter_mut()) {
+                *count += u64::from(std::mem::take(n));
+            }
+        }
+    }
+    counts
+}
+
 /// Whether values of a range have a slot each at an exponent, and are small enough for [`slots_of`].
 fn fits(range: Range, exponent: i32) -> bool {
     exponent >= exponent_of(range)
@@ -262,6 +314,20 @@ mod tests {
             let mut expected = Histogram::new(range_of(&whole));
             expected.count(&whole);
             prop_assert_eq!(gather(&parts), expected);
+        }
+
+        #[test]
+        fn bytes_count_like_their_values(
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..5000), 1..4),
+            [scale, offset] in [0.001f32..2.0, -2.0f32..2.0],
+        ) {
+            let table: Vec<f32> = (0..256).map(|b| b as f32 * scale - 128.0 * scale * offset).collect();
+            let gathered = Gathered::new(Statistics::Histograms, 1, AllMoved::default());
+            parts.iter().for_each(|bytes| gathered.see_bytes(0, bytes, &table));
+            let real = |bytes: &Vec<u8>| bytes.iter().map(|&b| table[usize::from(b)]).collect();
+            let values: Vec<Vec<f32>> = parts.iter().map(real).collect();
+            prop_assert_eq!(gathered.histograms().remove(0).unwrap(), gather(&values));
+            prop_assert_eq!(gathered.ranges()[0], Some(range_of(&values.concat())));
         }
     }
 }

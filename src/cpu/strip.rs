@@ -120,7 +120,8 @@ fn link(
             Some(id) => id == input,
             None => graph.is_activation(input),
         };
-        (s.batch == 1 && given).then_some(link)
+        let some = link.height * link.row > 0;
+        (s.batch == 1 && some && given).then_some(link)
     };
     let same = |before: &Link| Link {
         shape: None,
@@ -160,7 +161,7 @@ fn worth(links: Vec<Link>, most: usize) -> Option<Chain> {
         }
         bytes
     };
-    // Less would hardly be faster: weights come into the first-level cache once a strip.
+    // Less would hardly be faster: weights come from further away once a strip.
     if bytes(height) <= most + most / 2 {
         return None;
     }
