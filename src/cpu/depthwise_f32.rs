@@ -401,3 +401,60 @@ impl Run<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::conv_f32::multiplied;
+
+    /// A SAME convolution of one image with numbers in it.
+    fn case(size: u32, channels: u32, k: u32) -> (ConvF32, Vec<f32>) {
+        let shape = ConvShape {
+            batch: 1,
+            in_h: size,
+            in_w: size,
+            in_c: channels,
+            out_h: size,
+            out_w: size,
+            out_c: channels,
+            k_h: k,
+            k_w: k,
+            stride_h: 1,
+            stride_w: 1,
+            dilation_h: 1,
+            dilation_w: 1,
+            pad_top: k / 2,
+            pad_left: k / 2,
+            group_in: 1,
+            group_out: 1,
+        };
+        let numbers = |n: u32| (0..n).map(|i| (i * 31 % 89) as f32 * 0.02 - 0.9).collect();
+        let kernel = ConvF32 {
+            shape,
+            weights: numbers(k * k * channels),
+            bias: numbers(channels),
+            bounds: (-1.0, 6.0),
+        };
+        (kernel, numbers(size * size * channels))
+    }
+
+    #[test]
+    fn runs_give_what_the_general_way_gives() {
+        for (size, channels, k) in [(7, 24, 3), (9, 5, 5), (4, 33, 3), (6, 16, 5), (3, 1, 4)] {
+            let (kernel, x) = case(size, channels, k);
+            let [mut y, mut want] = [vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]];
+            let fast = Depthwise::new(&kernel).unwrap();
+            fast.run(&kernel, &x, &mut y, &mut Vec::new());
+            multiplied(&kernel, &x, &mut want);
+            // The bias comes first there.
+            let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
+            assert!(y.iter().zip(&want).all(near), "{size} {channels} {k}");
+        }
+    }
+
+    #[test]
+    fn weights_that_would_grow_too_large_are_not_packed() {
+        assert!(Depthwise::new(&case(1, 65_535, 3).0).is_none());
+        assert!(Depthwise::new(&case(1, 65_536, 3).0).is_some());
+    }
+}
