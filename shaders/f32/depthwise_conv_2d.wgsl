@@ -4,6 +4,7 @@
 #import shared/window
 #import shared/range
 #import shared/clamp
+#import shared/sum
 
 struct Params {
     window: Window,
@@ -21,6 +22,10 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
 #if CLAMPED
 @group(0) @binding(${CLAMPED}) var<storage, read_write> clamped_output: array<vec4<f32>>;
+#end
+#if SUM
+@group(0) @binding(${RESIDUAL}) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(${SUM}) var<storage, read_write> sum_output: array<vec4<f32>>;
 #end
 
 // Computes four channels of a pixel.
@@ -54,11 +59,18 @@ fn compute(i: u32, channels: u32) {
         sum = select(sum, vec4<f32>(params.high), sum > vec4<f32>(params.high));
     }
     output[i] = sum;
-#if CLAMPED
-    clamped_output[i] = clamped_4(sum);
-#end
 #if RANGE
     see_some(sum, 4u);
+#end
+#if SUM
+    sum = summed_4(sum, residual[i]);
+    sum_output[i] = sum;
+#if RANGE
+    see_sum_4(sum);
+#end
+#end
+#if CLAMPED
+    clamped_output[i] = clamped_4(sum);
 #end
 }
 

@@ -3,6 +3,7 @@
 #import shared/window
 #import shared/range
 #import shared/clamp
+#import shared/sum
 
 struct Params {
     window: Window,
@@ -20,6 +21,10 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> output: array<f32>;
 #if CLAMPED
 @group(0) @binding(${CLAMPED}) var<storage, read_write> clamped_output: array<f32>;
+#end
+#if SUM
+@group(0) @binding(${RESIDUAL}) var<storage, read> residual: array<f32>;
+@group(0) @binding(${SUM}) var<storage, read_write> sum_output: array<f32>;
 #end
 
 // Computes one channel of a pixel.
@@ -53,11 +58,18 @@ fn compute(i: u32, channels: u32) {
         sum = select(sum, f32(params.high), sum > f32(params.high));
     }
     output[i] = sum;
-#if CLAMPED
-    clamped_output[i] = clamped(sum);
-#end
 #if RANGE
     see(sum);
+#end
+#if SUM
+    sum = summed(sum, residual[i]);
+    sum_output[i] = sum;
+#if RANGE
+    see_sum(sum);
+#end
+#end
+#if CLAMPED
+    clamped_output[i] = clamped(sum);
 #end
 }
 

@@ -6,6 +6,7 @@
 #import shared/windows
 #import shared/range
 #import shared/clamp
+#import shared/sum
 
 struct Params {
     in_h: u32,
@@ -47,11 +48,19 @@ struct Params {
 #if CLAMPED
 @group(0) @binding(${CLAMPED}) var<storage, read_write> clamped_output: array<vec4<f32>>;
 #end
+#if SUM
+@group(0) @binding(${RESIDUAL}) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(${SUM}) var<storage, read_write> sum_output: array<vec4<f32>>;
+#end
 #end
 #if OUTPUT_SCALARS
 @group(0) @binding(6) var<storage, read_write> output: array<f32>;
 #if CLAMPED
 @group(0) @binding(${CLAMPED}) var<storage, read_write> clamped_output: array<f32>;
+#end
+#if SUM
+@group(0) @binding(${RESIDUAL}) var<storage, read> residual: array<f32>;
+@group(0) @binding(${SUM}) var<storage, read_write> sum_output: array<f32>;
 #end
 #end
 #if GUARDED
@@ -68,6 +77,41 @@ fn gather(start: vec3<i32>, tap: vec4<i32>, size: vec2<u32>) -> vec4<f32> {
     }
     return quad;
 }
+
+#if OUTPUT_QUADS
+// Writes four channels, and what follows from them.
+fn write(at: u32, x: vec4<f32>) {
+    output[at] = x;
+    var y = x;
+#if SUM
+    y = summed_4(x, residual[at]);
+    sum_output[at] = y;
+#if RANGE
+    see_sum_4(y);
+#end
+#end
+#if CLAMPED
+    clamped_output[at] = clamped_4(y);
+#end
+}
+#end
+#if OUTPUT_SCALARS
+// Writes a channel, and what follows from it.
+fn write(at: u32, x: f32) {
+    output[at] = x;
+    var y = x;
+#if SUM
+    y = summed(x, residual[at]);
+    sum_output[at] = y;
+#if RANGE
+    see_sum(y);
+#end
+#end
+#if CLAMPED
+    clamped_output[at] = clamped(y);
+#end
+}
+#end
 
 // Adds the bias, applies the bounds, writes up to four channels of a pixel.
 fn store(row: u32, rows: u32, group: u32, column: u32, sum: vec4<f32>) {
@@ -91,35 +135,19 @@ fn store(row: u32, rows: u32, group: u32, column: u32, sum: vec4<f32>) {
 #end
     let at = row * params.out_c + group * params.group_out + column * 4u;
 #if OUTPUT_QUADS
-    output[at / 4u] = y;
-#if CLAMPED
-    clamped_output[at / 4u] = clamped_4(y);
-#end
+    write(at / 4u, y);
 #end
 #if OUTPUT_SCALARS
     let count = params.group_out - column * 4u;
-    output[at] = y.x;
+    write(at, y.x);
     if (count > 1u) {
-        output[at + 1u] = y.y;
+        write(at + 1u, y.y);
     }
     if (count > 2u) {
-        output[at + 2u] = y.z;
+        write(at + 2u, y.z);
     }
     if (count > 3u) {
-        output[at + 3u] = y.w;
+        write(at + 3u, y.w);
     }
-#if CLAMPED
-    let z = clamped_4(y);
-    clamped_output[at] = z.x;
-    if (count > 1u) {
-        clamped_output[at + 1u] = z.y;
-    }
-    if (count > 2u) {
-        clamped_output[at + 2u] = z.z;
-    }
-    if (count > 3u) {
-        clamped_output[at + 3u] = z.w;
-    }
-#end
 #end
 }

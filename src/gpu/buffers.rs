@@ -102,7 +102,7 @@ impl Buffers {
             }
             Binding::Scratch { slot, .. } | Binding::ReadScratch(slot) => self.scratch.get(*slot),
             Binding::Fed(input) => self.fed.get(*input)?.as_ref(),
-            Binding::Keys(_) => Some(&self.keys),
+            Binding::Keys { .. } => Some(&self.keys),
             Binding::Bins => Some(&self.bins),
             Binding::Constant(_) => None,
         }

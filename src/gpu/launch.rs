@@ -42,8 +42,9 @@ pub(super) struct Launch {
     pub bindings: Vec<Binding>,
     /// Number of workgroups for a number of samples.
     pub workgroups: Box<dyn Fn(usize) -> usize + Send + Sync>,
-    /// The binding of an output whose range the shader can gather as it writes: see `shared/range.wgsl`.
-    pub seen: Option<usize>,
+    /// The bindings of outputs whose ranges the shader can gather as it writes, the step's own first: see
+    /// `shared/range.wgsl`.
+    pub seen: Vec<usize>,
     /// Whether it gathers statistics, and computes no tensor.
     pub statistics: bool,
     /// Float data of this launch that counts into a tensor's range, beside the step's non-variable float outputs.
@@ -70,8 +71,13 @@ pub(super) enum Binding {
     ReadScratch(usize),
     /// The bytes of the model's n-th input before their table makes floats of them, read.
     Fed(usize),
-    /// The key pairs of a range, by its index, read and written.
-    Keys(usize),
+    /// The key pairs of ranges, which lie one behind another, read and written.
+    Keys {
+        /// The index of the first.
+        first: usize,
+        /// How many.
+        ranges: usize,
+    },
     /// The counts of all histograms, read and written.
     Bins,
 }
@@ -107,7 +113,7 @@ impl Launch {
             defines: Vec::new(),
             bindings,
             workgroups: Box::new(workgroups),
-            seen: None,
+            seen: Vec::new(),
             statistics: false,
             traces: Vec::new(),
         }
@@ -116,13 +122,14 @@ impl Launch {
     /// Tells that the shader can gather the range of what it writes.
     pub fn seen(mut self) -> Launch {
         let writes = |b: &Binding| matches!(b, Binding::Write(_));
-        self.seen = self.bindings.iter().position(writes);
+        self.seen = self.bindings.iter().position(writes).into_iter().collect();
         self
     }
 
-    /// Has the shader gather the range of what it writes, into these keys.
-    pub fn gather_range(mut self, index: usize) -> Launch {
-        self.bindings.push(Binding::Keys(index));
+    /// Has the shader gather the range of what it writes, into the keys from these on.
+    pub fn gather_range(mut self, first: usize) -> Launch {
+        let ranges = self.seen.len().max(1);
+        self.bindings.push(Binding::Keys { first, ranges });
         let binding = self.bindings.len() as u32;
         self.define("RANGE", binding)
     }
@@ -136,6 +143,27 @@ impl Launch {
             .with("CLAMP_LOW", low.into())
             .with("CLAMP_HAS_HIGH", u32::from(has_high).into())
             .with("CLAMP_HIGH", if has_high { high.into() } else { 0.0 })
+    }
+
+    /// Has the shader write its output plus a residual as well: see `shared/sum.wgsl`.
+    pub fn sum_into(
+        mut self,
+        residual: TensorId,
+        sum: TensorId,
+        (low, high): (f32, f32),
+    ) -> Launch {
+        self.bindings.push(Binding::Read(residual));
+        let residual = self.bindings.len() as u32;
+        self.seen.push(self.bindings.len());
+        self.bindings.push(Binding::Write(sum));
+        let sum = self.bindings.len() as u32;
+        let bound = |bound: f32| if bound.is_finite() { bound.into() } else { 0.0 };
+        self.define("RESIDUAL", residual)
+            .define("SUM", sum)
+            .with("SUM_HAS_LOW", u32::from(low.is_finite()).into())
+            .with("SUM_LOW", bound(low))
+            .with("SUM_HAS_HIGH", u32::from(high.is_finite()).into())
+            .with("SUM_HIGH", bound(high))
     }
 
     /// Marks it as one that gathers statistics.

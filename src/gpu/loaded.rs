@@ -54,7 +54,7 @@ impl Loaded {
         let writable = |b: &Binding| {
             matches!(
                 b,
-                Binding::Write(_) | Binding::Scratch { .. } | Binding::Keys(_) | Binding::Bins
+                Binding::Write(_) | Binding::Scratch { .. } | Binding::Keys { .. } | Binding::Bins
             )
         };
         let writable = launch.bindings.iter().map(writable).collect();
@@ -88,11 +88,13 @@ impl Loaded {
             let buffer =
                 buffer.ok_or_else(|| gpu.failed(format!("{name}: {binding:?} has no buffer")))?;
             bound.push(match binding {
-                Binding::Keys(index) => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer,
-                    offset: KEY_BYTES * *index as u64,
-                    size: wgpu::BufferSize::new(KEY_BYTES),
-                }),
+                Binding::Keys { first, ranges } => {
+                    wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer,
+                        offset: KEY_BYTES * *first as u64,
+                        size: wgpu::BufferSize::new(KEY_BYTES * *ranges as u64),
+                    })
+                }
                 _ => buffer.as_entire_binding(),
             });
         }

@@ -4,12 +4,15 @@
 //! A tensor is reduced to its keys first, by the kernel that computes it where that can (see `shaders/shared/range.wgsl`),
 //! else by a kernel that reads it; then its old bins merge if the range has outgrown them, and its values are counted.
 //! So for a range most tensors are not read again, for a histogram once. The range of a clamp is its source's, clamped: by
-//! the host, and on the device where its bins get their width.
+//! the host, and on the device where its bins get their width. A sum that an earlier step's launches write has its keys
+//! from them, and is counted in its own turn.
 
 use super::launch::{Binding, Launch, Params, Trace};
 use super::shader::{Source, embed};
 use crate::graph::{Graph, TensorId};
-use crate::kernel::{AllMoved, DeviceError, Range, Statistics, Step, from_order_key, order_key};
+use crate::kernel::{
+    AllMoved, DeviceError, Program, Range, Statistics, Step, from_order_key, order_key,
+};
 use crate::num::histogram::BINS;
 use crate::num::{DType, Histogram};
 
@@ -143,10 +146,14 @@ impl Ranges {
             let (data, words) = (Binding::Read(id), tensor.elements());
             if let Some((keys, clamp)) = self.keys_of_clamp(id) {
                 reductions.extend(self.count_within(id, data, words, keys, clamp));
-            } else if gathered_as_written(&launches, id) {
-                let index = self.index(id);
+            } else if self.tensors.contains(&id) {
+                // An earlier step has written it and gathered its range.
+                reductions.extend(self.count(id, data, words));
+            } else if let Some(seen) = seen_as_written(&launches, id) {
+                let first = self.tensors.len();
+                self.tensors.extend(seen);
                 let gather = |l: Launch| match writes(&l, id) {
-                    true => l.gather_range(index),
+                    true => l.gather_range(first),
                     false => l,
                 };
                 launches = launches.into_iter().map(gather).collect();
@@ -222,8 +229,14 @@ impl Ranges {
     ///
     /// # Errors
     /// If a value was not finite: the first such tensor in execution order.
-    pub fn decode(&self, graph: &Graph, keys: &[u32]) -> Result<Vec<Option<Range>>, DeviceError> {
+    pub fn decode(
+        &self,
+        program: &Program,
+        keys: &[u32],
+    ) -> Result<Vec<Option<Range>>, DeviceError> {
+        let graph = &program.graph;
         let mut ranges = vec![None; graph.tensors.len()];
+        let mut not_finite = Vec::new();
         let pairs = keys.chunks_exact(RANGE_PAIRS * RANGE_STRIDE);
         for (&id, pairs) in self.tensors.iter().zip(pairs) {
             let pairs = pairs.chunks_exact(RANGE_STRIDE);
@@ -236,14 +249,20 @@ impl Ranges {
             let infinite = [f32::NEG_INFINITY, f32::INFINITY].map(order_key);
             if low <= infinite[0] || high >= infinite[1] {
                 let is_nan = low < infinite[0] || high > infinite[1];
-                return Err(DeviceError::NotFinite {
-                    tensor: format!("{}: {}", graph.file, graph.describe(id)),
-                    what: if is_nan { "NaN" } else { "infinite" },
-                });
+                not_finite.push((id, if is_nan { "NaN" } else { "infinite" }));
+                continue;
             }
             ranges[id] = Some(Range {
                 min: from_order_key(low),
                 max: from_order_key(high),
+            });
+        }
+        // A sum is gathered with what it adds to, perhaps before its turn.
+        let step = |id| program.steps.iter().position(|s| s.outputs.contains(&id));
+        if let Some(&(id, what)) = not_finite.iter().min_by_key(|&&(id, _)| step(id)) {
+            return Err(DeviceError::NotFinite {
+                tensor: format!("{}: {}", graph.file, graph.describe(id)),
+                what,
             });
         }
         self.moved.ranges(&mut ranges);
@@ -261,14 +280,18 @@ fn writes(launch: &Launch, id: TensorId) -> bool {
     launch.bindings.contains(&Binding::Write(id))
 }
 
-/// Whether every launch that writes a tensor can gather its range.
-fn gathered_as_written(launches: &[Launch], id: TensorId) -> bool {
-    let mut writers = launches.iter().filter(|l| writes(l, id)).peekable();
+/// If every launch that writes a tensor can gather its range: the tensors whose ranges they gather then, this one first.
+fn seen_as_written(launches: &[Launch], id: TensorId) -> Option<Vec<TensorId>> {
     let seen = |l: &Launch| {
-        l.seen
-            .is_some_and(|at| l.bindings[at] == Binding::Write(id))
+        let written = |&at: &usize| match l.bindings[at] {
+            Binding::Write(id) => Some(id),
+            _ => None,
+        };
+        l.seen.iter().map_while(written).collect::<Vec<_>>()
     };
-    writers.peek().is_some() && writers.all(seen)
+    let mut writers = launches.iter().filter(|l| writes(l, id)).map(seen);
+    let first = writers.next()?;
+    (first.first() == Some(&id) && writers.all(|other| other == first)).then_some(first)
 }
 
 #[cfg(test)]
@@ -291,6 +314,11 @@ mod tests {
             inputs: Vec::new(),
             outputs: Vec::new(),
         };
+        let program = Program {
+            given: graph.tensors.len(),
+            graph,
+            steps: Vec::new(),
+        };
         let mut ranges = Ranges::new(false, AllMoved::default());
         for (tensor, binding) in [
             (2, Binding::Read(2)),
@@ -310,7 +338,7 @@ mod tests {
         };
         let key = |low: f32, high: f32| [order_key(low), order_key(high)];
         let decoded = ranges
-            .decode(&graph, &keys(&[key(-1.0, 0.5), EMPTY, key(0.0, 2.0)]))
+            .decode(&program, &keys(&[key(-1.0, 0.5), EMPTY, key(0.0, 2.0)]))
             .unwrap();
         let range = Range {
             min: -1.0,
@@ -323,7 +351,7 @@ mod tests {
             (key(0.0, f32::NAN), "NaN"),
             (key(-f32::NAN, 0.0), "NaN"),
         ] {
-            let error = ranges.decode(&graph, &keys(&[pair])).unwrap_err();
+            let error = ranges.decode(&program, &keys(&[pair])).unwrap_err();
             let text = error.to_string();
             assert!(text.contains("'t2'") && text.contains(what), "{text}");
         }

@@ -273,7 +273,7 @@ impl Session for GpuSession<'_> {
             .gpu
             .read(&self.buffers.keys, bytes, &mut self.staging)?;
         let keys: Vec<u32> = bytemuck::pod_collect_to_vec(&keys);
-        self.ranges.decode(&self.program.graph, &keys)
+        self.ranges.decode(self.program, &keys)
     }
 
     fn histograms(&mut self) -> Result<Vec<Option<Histogram>>, DeviceError> {
@@ -320,7 +320,7 @@ pub(super) fn stages(
         }
     }
     let mut stages = vec![feeding];
-    let clamps = fused::clamps(program);
+    let followers = fused::followers(program);
     let mut is_written = vec![false; program.steps.len()];
     for (i, step) in program.steps.iter().enumerate() {
         let op = Op {
@@ -345,9 +345,10 @@ pub(super) fn stages(
                 node.describe()
             )
         })?;
-        if let Some(clamp) = clamps[i].filter(|clamp| clamp.fits(&stage, most_buffers)) {
-            stage = clamp.written_by(stage);
-            is_written[clamp.step] = true;
+        let followers = &followers[i];
+        if !is_written[i] && followers.fit(&stage, most_buffers) {
+            stage = followers.written_by(stage);
+            followers.steps().for_each(|step| is_written[step] = true);
         }
         stages.push(if config.statistics >= Statistics::Ranges {
             ranges.after(graph, step, stage)

@@ -59,6 +59,7 @@ const SHARED: &[Source] = &[
     embed!("shared/resize"),
     embed!("shared/reduce"),
     embed!("shared/clamp"),
+    embed!("shared/sum"),
     embed!("shared/window"),
 ];
 
@@ -273,7 +274,7 @@ mod tests {
 
     /// Every kernel with every set of definitions that a launch may come with.
     /// Of every shader, the ways it can be compiled; those that gather ranges with and without that, and in both ways; those
-    /// that can write a clamp with and without it.
+    /// that can write a clamp or a sum with and without them.
     fn variants() -> Vec<(&'static str, Vec<Define>)> {
         let mut all = Vec::new();
         for (name, defines) in shapes() {
@@ -286,13 +287,16 @@ mod tests {
                 let reductions = ["SUBGROUPS", "NO_SUBGROUPS"];
                 ways.extend(reductions.map(|reduction| vec![("RANGE", 10), (reduction, 1)]));
             }
+            let sums = product || text.contains("sum_output");
             let clamps = product || text.contains("clamped_output");
             for way in ways {
                 let plain = [&defines[..], &way].concat();
-                if clamps {
-                    all.push((name, [&plain[..], &[("CLAMPED", 9)]].concat()));
+                for sum in [0, 11].into_iter().filter(|&sum| sum == 0 || sums) {
+                    for clamped in [0, 9].into_iter().filter(|&to| to == 0 || clamps) {
+                        let more = [("SUM", sum), ("RESIDUAL", 12), ("CLAMPED", clamped)];
+                        all.push((name, [&plain[..], &more].concat()));
+                    }
                 }
-                all.push((name, plain));
             }
         }
         all

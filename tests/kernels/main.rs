@@ -12,6 +12,7 @@ mod hybrid;
 mod int16;
 mod product;
 mod recurrence;
+mod residual;
 
 use case::{Random, agree, program};
 

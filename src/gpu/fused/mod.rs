@@ -1,8 +1,10 @@
-//! Which clamps are written by the launches that compute what they clamp. A clamp of its own would read its source once
-//! more, and of a tensor that is beyond the caches that is all of its time.
+//! Which clamps and residual additions are written by the launches that compute what they read. A launch of their own would
+//! read that once more, and of a tensor that is beyond the caches that is much of its time: all of a clamp's, a third of an
+//! addition's.
 //!
-//! What is fused is the clamp, not its source: that is written as before, since it may be kept, counted or read by others.
+//! What is fused is what follows, not its source: that is written as before, since it may be kept, counted or read by others.
 
+mod addition;
 #[cfg(test)]
 mod tests;
 
@@ -10,21 +12,48 @@ use super::launch::Launch;
 use crate::graph::TensorId;
 use crate::kernel::{Kernel, Program, Step};
 use crate::num::DType;
+use addition::{Addition, additions, can_add};
+
+/// What a step's launches may write beside its output.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Followers {
+    /// The output, added to an earlier tensor.
+    addition: Option<Addition>,
+    /// A clamp of the sum; without an addition, of the output.
+    clamp: Option<Clamp>,
+}
 
 /// A clamp of what a step writes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Clamp {
+struct Clamp {
     /// Its step.
-    pub step: usize,
+    step: usize,
     /// What it writes.
-    pub output: TensorId,
+    output: TensorId,
     /// Smallest and largest result; the latter may be infinite.
-    pub bounds: (f32, f32),
+    bounds: (f32, f32),
 }
 
-/// The clamp that each step's launches may write as well: the first one of the step's output. Its tensor exists from
-/// there on, a little longer than without that.
-pub(super) fn clamps(program: &Program) -> Vec<Option<Clamp>> {
+/// What each step's launches may write as well. Its tensors exist from there on, a little longer than without that. A step
+/// whose output is clamped takes no addition.
+pub(super) fn followers(program: &Program) -> Vec<Followers> {
+    let clamps = clamps(program);
+    let additions = additions(program);
+    let of = |(&clamp, addition): (&Option<Clamp>, Option<Addition>)| match (clamp, addition) {
+        (None, Some(addition)) => Followers {
+            addition: Some(addition),
+            clamp: clamps[addition.step],
+        },
+        _ => Followers {
+            addition: None,
+            clamp,
+        },
+    };
+    clamps.iter().zip(additions).map(of).collect()
+}
+
+/// For each step, the first clamp of its output.
+fn clamps(program: &Program) -> Vec<Option<Clamp>> {
     let graph = &program.graph;
     let mut clamps = vec![None; program.steps.len()];
     let mut producers = vec![None; graph.tensors.len()];
@@ -41,39 +70,52 @@ pub(super) fn clamps(program: &Program) -> Vec<Option<Clamp>> {
                 bounds: unary.bounds(),
             });
         }
-        let tensor = &graph.tensors[output];
-        if tensor.dtype == DType::F32 && !tensor.variable && can_clamp(step) {
+        if is_plain(program, output) && can_clamp(step) {
             producers[output] = Some(i);
         }
     }
     clamps
 }
 
-/// Whether the shaders of a step import `shared/clamp` and use it for all they write.
-fn can_clamp(step: &Step) -> bool {
-    matches!(
-        step.kernel,
-        Kernel::ConvF32(_)
-            | Kernel::FullyConnectedF32(_)
-            | Kernel::DepthwiseF32(_)
-            | Kernel::BinaryF32(_)
-    )
+/// Whether a tensor is of floats that are computed, and no state.
+fn is_plain(program: &Program, id: TensorId) -> bool {
+    let tensor = &program.graph.tensors[id];
+    tensor.dtype == DType::F32 && !tensor.variable && tensor.constant.is_none()
 }
 
-impl Clamp {
-    /// Whether the launches have room for its output and for their range, in so many storage buffers: on matrix units they
-    /// need one more than every device promises.
-    pub fn fits(&self, launches: &[Launch], most: u32) -> bool {
+/// Whether the shaders of a step import `shared/clamp` and use it for all they write.
+fn can_clamp(step: &Step) -> bool {
+    can_add(step) || matches!(step.kernel, Kernel::BinaryF32(_))
+}
+
+impl Followers {
+    /// Whether the launches have room for them and for ranges, in so many storage buffers. Every device promises 8; a
+    /// clamp needs up to 9, on matrix units, an addition 8 to 11.
+    pub fn fit(&self, launches: &[Launch], most: u32) -> bool {
+        let more = 2 * usize::from(self.addition.is_some()) + usize::from(self.clamp.is_some());
+        let keys = 1;
         launches
             .iter()
-            .all(|l| l.bindings.len() + 2 <= most as usize)
+            .all(|l| l.bindings.len() + more + keys <= most as usize)
     }
 
-    /// The launches with its output.
+    /// The launches with what they write beside their output.
     pub fn written_by(&self, launches: Vec<Launch>) -> Vec<Launch> {
-        let launches = launches.into_iter();
-        launches
-            .map(|launch| launch.clamp_into(self.output, self.bounds))
-            .collect()
+        let write = |mut launch: Launch| {
+            if let Some(a) = self.addition {
+                launch = launch.sum_into(a.residual, a.output, a.bounds);
+            }
+            if let Some(c) = self.clamp {
+                launch = launch.clamp_into(c.output, c.bounds);
+            }
+            launch
+        };
+        launches.into_iter().map(write).collect()
+    }
+
+    /// The steps that need no launches then.
+    pub fn steps(&self) -> impl Iterator<Item = usize> {
+        let addition = self.addition.map(|a| a.step);
+        addition.into_iter().chain(self.clamp.map(|c| c.step))
     }
 }

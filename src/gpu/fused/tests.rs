@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cpu::Cpu;
+use crate::gpu::Gpu;
 use crate::gpu::launch::Binding;
 use crate::gpu::matrix::Unit;
 use crate::gpu::paths::Paths;
@@ -13,18 +14,18 @@ use crate::gpu::tests::{Random, config, gpu, node, tensor};
 use crate::gpu::tiles::Tiles;
 use crate::graph::{Binary, Graph, Move, Op, Unary};
 use crate::kernel::{
-    AllMoved, BinaryF32, Broadcast, ConvF32, ConvShape, Device, DeviceError, FullyConnected,
+    AllMoved, BinaryF32, Broadcast, ConvF32, ConvShape, Device, DeviceError, Feed, FullyConnected,
     FullyConnectedF32, Keep, Range, SessionConfig, Statistics,
 };
 use crate::num::{Histogram, Values};
 
 const CLAMPS: [Unary; 4] = [Unary::Relu, Unary::Relu6, Unary::ReluN1To1, Unary::Relu0To1];
-const UNBOUNDED: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+pub(super) const UNBOUNDED: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 /// What every device binds at least.
-const FEW: u32 = 8;
+pub(super) const FEW: u32 = 8;
 
 /// Tensors of these many floats, of which the first is fed and the last is the output, and steps over them.
-fn program(sizes: &[usize], steps: Vec<(Kernel, Vec<TensorId>, TensorId)>) -> Program {
+pub(super) fn program(sizes: &[usize], steps: Vec<(Kernel, Vec<TensorId>, TensorId)>) -> Program {
     let tensors: Vec<_> = sizes
         .iter()
         .map(|&n| tensor(&[n], DType::F32, None))
@@ -61,7 +62,7 @@ fn clamped(kernel: Kernel, input: usize, output: usize, unary: Unary) -> Program
     program(&[input, output, output], vec![(kernel, reads, 1), clamp])
 }
 
-fn binary(op: Binary, elements: usize, bounds: (f32, f32)) -> Kernel {
+pub(super) fn binary(op: Binary, elements: usize, bounds: (f32, f32)) -> Kernel {
     Kernel::BinaryF32(BinaryF32 {
         op,
         shape: Broadcast::same(elements as u32),
@@ -70,14 +71,14 @@ fn binary(op: Binary, elements: usize, bounds: (f32, f32)) -> Kernel {
 }
 
 /// −8 … 8.
-fn floats(random: &mut Random, n: usize) -> Vec<f32> {
+pub(super) fn floats(random: &mut Random, n: usize) -> Vec<f32> {
     (0..n)
         .map(|_| (random.u32() as f32 / u32::MAX as f32 - 0.5) * 16.0)
         .collect()
 }
 
 /// 5 × 5 pixels and filters of 3 × 3, whose size stays.
-fn conv(in_c: u32, out_c: u32, groups: u32) -> ConvShape {
+pub(super) fn conv(in_c: u32, out_c: u32, groups: u32) -> ConvShape {
     ConvShape {
         in_h: 5,
         in_w: 5,
@@ -95,7 +96,7 @@ fn conv(in_c: u32, out_c: u32, groups: u32) -> ConvShape {
     }
 }
 
-fn convolution(shape: ConvShape, bounds: (f32, f32)) -> ConvF32 {
+pub(super) fn convolution(shape: ConvShape, bounds: (f32, f32)) -> ConvF32 {
     let mut random = Random(3);
     let weights = floats(&mut random, shape.depth() * shape.out_c as usize);
     ConvF32 {
@@ -107,7 +108,7 @@ fn convolution(shape: ConvShape, bounds: (f32, f32)) -> ConvF32 {
 }
 
 /// Every shader that can clamp, in every way that it reads and writes: its kernel, and the sizes of input and output.
-fn producers() -> Vec<(Kernel, usize, usize)> {
+pub(super) fn producers() -> Vec<(Kernel, usize, usize)> {
     let mut all = Vec::new();
     // Channels by fours and one by one, in and out, and in groups.
     for (in_c, out_c, groups, bounds) in [
@@ -155,30 +156,39 @@ fn producers() -> Vec<(Kernel, usize, usize)> {
 }
 
 /// What a session finds: the tensors of the last run, and the statistics of all.
-type Found = (
+pub(super) type Found = (
     Vec<Values>,
     Vec<Option<Range>>,
     Option<Vec<Option<Histogram>>>,
 );
 
 /// Two runs, of which the second has larger values, and more of them.
-fn found(device: &dyn Device, program: &Program, level: Statistics) -> (Found, Vec<Vec<f32>>) {
-    let mut session = device
-        .session(program, &config(Keep::All, level, 4))
-        .unwrap();
+pub(super) fn found(
+    device: &dyn Device,
+    program: &Program,
+    level: Statistics,
+) -> (Found, Vec<Vec<f32>>) {
+    let config = SessionConfig {
+        feeds: vec![Feed::Direct; program.graph.inputs.len()],
+        ..config(Keep::All, level, 4)
+    };
+    let mut session = device.session(program, &config).unwrap();
     let tensors = program.graph.tensors.len();
     let (mut random, mut seen) = (Random(8), vec![Vec::new(); tensors]);
     let mut last = Vec::new();
     for (samples, factor) in [(2, 0.05), (4, 1.0)] {
-        let n = program.graph.elements(0) * samples;
-        let mut x = floats(&mut random, n);
-        x.iter_mut().for_each(|x| *x *= factor);
-        // Zeros of both signs, bounds, and numbers that a device may take for zero.
-        let special = [0.0, -0.0, 1.0, -1.0, 6.0, -1e-40, 1e-40, -1e-45];
-        for (x, special) in x.iter_mut().step_by(5).zip(special) {
-            *x = special;
-        }
-        session.run(samples, &[Values::F32(x)]).unwrap();
+        let mut input = |&id: &TensorId| {
+            let mut x = floats(&mut random, program.graph.elements(id) * samples);
+            x.iter_mut().for_each(|x| *x *= factor);
+            // Zeros of both signs, bounds, and numbers that a device may take for zero.
+            let special = [0.0, -0.0, 1.0, -1.0, 6.0, -1e-40, 1e-40, -1e-45];
+            for (x, special) in x.iter_mut().step_by(5).zip(special) {
+                *x = special;
+            }
+            Values::F32(x)
+        };
+        let inputs: Vec<_> = program.graph.inputs.iter().map(&mut input).collect();
+        session.run(samples, &inputs).unwrap();
         last = (0..tensors).map(|id| session.read(id).unwrap()).collect();
         for (seen, values) in seen.iter_mut().zip(&last) {
             seen.extend(as_floats(values));
@@ -189,7 +199,7 @@ fn found(device: &dyn Device, program: &Program, level: Statistics) -> (Found, V
     ((last, ranges, histograms), seen)
 }
 
-fn as_floats(values: &Values) -> &[f32] {
+pub(super) fn as_floats(values: &Values) -> &[f32] {
     let Values::F32(values) = values else {
         panic!("{values:?}")
     };
@@ -210,13 +220,13 @@ fn counted(values: &[f32]) -> (Range, Histogram) {
 }
 
 /// The clamp of one number, as the host has it.
-fn clamp(x: f32, (low, high): (f32, f32)) -> f32 {
+pub(super) fn clamp(x: f32, (low, high): (f32, f32)) -> f32 {
     let x = if x < low { low } else { x };
     if x > high { high } else { x }
 }
 
 /// Holds statistics against the values that they are of.
-fn check_statistics((_, ranges, histograms): &Found, seen: &[Vec<f32>], what: &str) {
+pub(super) fn check_statistics((_, ranges, histograms): &Found, seen: &[Vec<f32>], what: &str) {
     for (id, values) in seen.iter().enumerate() {
         let (range, histogram) = counted(values);
         assert_eq!(ranges[id], Some(range), "{what}: tensor {id}");
@@ -227,12 +237,33 @@ fn check_statistics((_, ranges, histograms): &Found, seen: &[Vec<f32>], what: &s
     }
 }
 
+/// Holds what the GPU found of a program against the CPU.
+pub(super) fn check_against_the_cpu(gpu: &Gpu, program: &Program, got: &Found, what: &str) {
+    let (want, seen) = found(&Cpu::definition(), program, Statistics::Histograms);
+    check_statistics(&want, &seen, &format!("{what}, but the CPU"));
+    for step in &program.steps {
+        let id = step.outputs[0];
+        let largest = seen[id].iter().fold(0.0f32, |m, x| m.max(x.abs()));
+        // Sums may cancel out.
+        let limit = gpu.tolerance() * program.tolerance(id) * largest.max(8.0);
+        let pairs = as_floats(&got.0[id]).iter().zip(as_floats(&want.0[id]));
+        let worst = pairs.fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
+        assert!(worst <= limit, "{what}: {worst}, limit {limit}");
+    }
+}
+
+/// A GPU, and one whose launches have no room for anything but their output.
+pub(super) fn gpu_and_unfused() -> Option<[Gpu; 2]> {
+    let mut pair = [gpu()?, gpu()?];
+    pair[1].limits.max_storage_buffers_per_shader_stage = 0;
+    Some(pair)
+}
+
 #[test]
 fn a_clamp_has_the_bits_and_statistics_of_one_of_its_own() {
-    let (Some(gpu), Some(mut unfused)) = (gpu(), gpu()) else {
+    let Some([gpu, unfused]) = gpu_and_unfused() else {
         return;
     };
-    unfused.limits.max_storage_buffers_per_shader_stage = 0;
     for (case, unary) in (0..producers().len()).flat_map(|i| CLAMPS.map(|unary| (i, unary))) {
         let (kernel, input, output) = producers().swap_remove(case);
         let program = clamped(kernel, input, output, unary);
@@ -250,21 +281,17 @@ fn a_clamp_has_the_bits_and_statistics_of_one_of_its_own() {
         // No bit depends on who writes the clamp.
         let (want, _) = found(&unfused, &program, level);
         assert!(got == want, "{what}");
-        let (want, seen) = found(&Cpu::definition(), &program, level);
-        check_statistics(&want, &seen, &format!("{what}, but the CPU"));
-        for id in [1, 2] {
-            let largest = seen[id].iter().fold(0.0f32, |m, x| m.max(x.abs()));
-            // Sums may cancel out.
-            let limit = gpu.tolerance() * program.tolerance(id) * largest.max(8.0);
-            let pairs = as_floats(&got.0[id]).iter().zip(as_floats(&want.0[id]));
-            let worst = pairs.fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs()));
-            assert!(worst <= limit, "{what}: {worst}, limit {limit}");
-        }
+        check_against_the_cpu(&gpu, &program, &got, &what);
     }
 }
 
 /// The shaders of each stage after feeding, and which of them write which tensors.
-fn launched(program: &Program, level: Statistics, tiles: &Tiles, most: u32) -> Vec<Vec<String>> {
+pub(super) fn launched(
+    program: &Program,
+    level: Statistics,
+    tiles: &Tiles,
+    most: u32,
+) -> Vec<Vec<String>> {
     let mut ranges = Ranges::new(level >= Statistics::Histograms, AllMoved::new(program));
     let config = config(Keep::Nothing, level, 1);
     let all = stages(tiles, program, &config, &mut ranges, most).unwrap();
@@ -383,10 +410,9 @@ fn of_two_clamps_the_first_is_fused_and_its_tensor_has_a_buffer_from_there_on() 
 
 #[test]
 fn branches_and_chains_of_clamps_are_those_of_launches_of_their_own() {
-    let (Some(gpu), Some(mut unfused)) = (gpu(), gpu()) else {
+    let Some([gpu, unfused]) = gpu_and_unfused() else {
         return;
     };
-    unfused.limits.max_storage_buffers_per_shader_stage = 0;
     // A clamp of a clamp, and one of what was moved: their ranges follow from ranges that follow.
     let chain = program(
         &[6; 6],
@@ -420,7 +446,7 @@ fn branches_and_chains_of_clamps_are_those_of_launches_of_their_own() {
     }
 }
 
-fn run(gpu: &crate::gpu::Gpu, program: &Program, config: &SessionConfig, x: &[f32]) -> Vec<f32> {
+pub(super) fn run(gpu: &Gpu, program: &Program, config: &SessionConfig, x: &[f32]) -> Vec<f32> {
     let mut session = gpu.session(program, config).unwrap();
     session.run(1, &[Values::F32(x.to_vec())]).unwrap();
     let output = session.read(program.graph.outputs[0]).unwrap();
