@@ -47,13 +47,11 @@ pub struct ModelIdentity {
 impl ModelIdentity {
     /// That of the model in the file `path` with these bytes.
     pub fn of(path: &std::path::Path, bytes: &[u8]) -> ModelIdentity {
-        let mut crc = flate2::Crc::new();
-        crc.update(bytes);
         let name = path.file_name().unwrap_or_default();
         ModelIdentity {
             file: name.to_string_lossy().into_owned(),
             bytes: bytes.len() as u64,
-            crc32: crc.sum(),
+            crc32: crc32fast::hash(bytes),
         }
     }
 }
@@ -114,8 +112,6 @@ impl StatisticsFile {
         source: Source,
     ) -> StatisticsFile {
         let graph = &program.graph;
-        let mut crc = flate2::Crc::new();
-        crc.update(bytes);
         let name = std::path::Path::new(&graph.file).file_name();
         // Tensors between the kernels of one operator are ours, not the file's.
         let ranges = calibration.ranges.iter().take(program.given);
@@ -137,7 +133,7 @@ impl StatisticsFile {
             model: ModelIdentity {
                 file: name.unwrap_or_default().to_string_lossy().into_owned(),
                 bytes: bytes.len() as u64,
-                crc32: crc.sum(),
+                crc32: crc32fast::hash(bytes),
             },
             samples: calibration.samples as u64,
             sources: vec![source],
@@ -147,9 +143,7 @@ impl StatisticsFile {
 
     /// Whether they belong to the model with these bytes.
     pub fn is_of(&self, bytes: &[u8]) -> bool {
-        let mut crc = flate2::Crc::new();
-        crc.update(bytes);
-        self.model.bytes == bytes.len() as u64 && self.model.crc32 == crc.sum()
+        self.model.bytes == bytes.len() as u64 && self.model.crc32 == crc32fast::hash(bytes)
     }
 
     /// Whether there are histograms, or ranges alone.

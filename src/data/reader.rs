@@ -1,5 +1,6 @@
 //! One array of the data set, read sample by sample in the type that its input takes.
 
+use crc32fast::Hasher;
 use std::io::{self, Read};
 
 use crate::num::{DType, Values};
@@ -240,7 +241,7 @@ impl Stream {
                 read.map_err(|problem| problem.behind(i * part))
             });
         };
-        let results: Vec<Result<flate2::Crc, Problem>> = std::thread::scope(|scope| {
+        let results: Vec<Result<Hasher, Problem>> = std::thread::scope(|scope| {
             let read = |(mut section, mut room): (Section<'_>, Room<'_>)| {
                 format.read(&mut section, &mut room)?;
                 Ok(section.checksum())

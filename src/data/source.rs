@@ -3,6 +3,7 @@
 //! An [`Origin`] is found once and can be opened any number of times. Each opening has its own file handle,
 //! so several arrays of one archive are read side by side, and none is ever read as a whole.
 
+use crc32fast::Hasher;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -196,7 +197,7 @@ impl Origin {
         let mut stream = Stream {
             inner,
             left: self.bytes,
-            crc: self.crc.map(|wanted| (wanted, flate2::Crc::new())),
+            crc: self.crc.map(|wanted| (wanted, Hasher::new())),
         };
         let header = Header::read(&mut stream).map_err(|problem| self.error(problem))?;
         let there = self.bytes.saturating_sub(header.length);
@@ -222,7 +223,7 @@ pub(super) struct Stream {
     /// Bytes still to come.
     left: u64,
     /// The checksum that belongs to the whole, and that of the bytes so far.
-    crc: Option<(u32, flate2::Crc)>,
+    crc: Option<(u32, Hasher)>,
 }
 
 enum Inner {
@@ -239,7 +240,7 @@ pub(super) struct Section<'a> {
     file: &'a File,
     at: u64,
     left: u64,
-    crc: flate2::Crc,
+    crc: Hasher,
 }
 
 impl Stream {
@@ -257,7 +258,7 @@ impl Stream {
                 file,
                 at,
                 left,
-                crc: flate2::Crc::new(),
+                crc: Hasher::new(),
             };
             at += left;
             section
@@ -266,7 +267,7 @@ impl Stream {
     }
 
     /// Goes on behind bytes that sections have read, with their checksums in order.
-    pub fn skip(&mut self, bytes: u64, checksums: &[flate2::Crc]) -> io::Result<()> {
+    pub fn skip(&mut self, bytes: u64, checksums: &[Hasher]) -> io::Result<()> {
         if let Inner::Stored { at, .. } = &mut self.inner {
             *at += bytes;
         }
@@ -280,10 +281,12 @@ impl Stream {
     /// Compares the checksums at the end.
     fn check(&self) -> io::Result<()> {
         match &self.crc {
-            Some((wanted, crc)) if self.left == 0 && crc.sum() != *wanted => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the checksum does not match, the file is damaged",
-            )),
+            Some((wanted, crc)) if self.left == 0 && crc.clone().finalize() != *wanted => {
+                Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the checksum does not match, the file is damaged",
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -331,7 +334,7 @@ impl Read for Stream {
 
 impl Section<'_> {
     /// The checksum of what was read.
-    pub fn checksum(self) -> flate2::Crc {
+    pub fn checksum(self) -> Hasher {
         self.crc
     }
 }
