@@ -4,33 +4,35 @@ use super::binary;
 use super::operands::Operands;
 use super::requantize::scaled;
 use crate::kernel::{AddI8, LEFT_SHIFT};
-use crate::num::{Multiplier, Rounding};
+use crate::num::Multiplier;
 
 /// The definition of the int8 kernel.
 pub fn i8(k: &AddI8, x: Operands<'_>, y: &mut [i8]) {
+    binary::each(&k.shape, x, x.i8s(0), x.i8s(1), y, |a, b| one(k, a, b));
+}
+
+/// The sum or difference of two elements.
+pub fn one(k: &AddI8, a: i8, b: i8) -> i8 {
     let scaled = |q: i8, i: usize| {
         k.input_multipliers[i].apply((i32::from(q) - k.input_zero_points[i]) << LEFT_SHIFT)
     };
-    binary::each(&k.shape, x, x.i8s(0), x.i8s(1), y, |a, b| {
-        let (a, b) = (scaled(a, 0), scaled(b, 1));
-        let sum = if k.subtract {
-            a.wrapping_sub(b)
-        } else {
-            a.wrapping_add(b)
-        };
-        let q = k
-            .output_multiplier
-            .apply(sum)
-            .saturating_add(k.output_zero_point);
-        q.max(k.bounds.0).min(k.bounds.1) as i8
-    });
+    let (a, b) = (scaled(a, 0), scaled(b, 1));
+    let sum = if k.subtract {
+        a.wrapping_sub(b)
+    } else {
+        a.wrapping_add(b)
+    };
+    let q = k
+        .output_multiplier
+        .apply(sum)
+        .saturating_add(k.output_zero_point);
+    q.max(k.bounds.0).min(k.bounds.1) as i8
 }
 
-/// The fast int8 kernel, for operands of the output's shape that are no constants.
+/// The same for operands of one shape, where multipliers round twice and none is over 1.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
-pub fn same_shape_i8(k: &AddI8, x: [&[i8]; 2], y: &mut [i8]) {
+pub fn rows(k: &AddI8, x: [&[i8]; 2], y: &mut [i8]) {
     let ([zero_a, zero_b], subtract) = (k.input_zero_points, k.subtract);
-    // No ratio is over 1: see `kernel::add`.
     let right = |m: Multiplier| -m.shift as u32;
     let [a, b] = k.input_multipliers;
     let ((mantissa_a, right_a), (mantissa_b, right_b)) =
@@ -49,18 +51,4 @@ pub fn same_shape_i8(k: &AddI8, x: [&[i8]; 2], y: &mut [i8]) {
         let q = scaled(sum, mantissa, right).saturating_add(zero);
         *y = q.max(low).min(high) as i8;
     }
-}
-
-/// Whether [`same_shape_i8`] can run this.
-pub fn is_same_shape(k: &AddI8, constant: [bool; 2]) -> bool {
-    let multipliers = [
-        k.input_multipliers[0],
-        k.input_multipliers[1],
-        k.output_multiplier,
-    ];
-    k.shape.same_shape
-        && constant == [false; 2]
-        && multipliers
-            .iter()
-            .all(|m| m.shift <= 0 && m.rounding == Rounding::Double)
 }

@@ -79,25 +79,118 @@ pub fn plain(k: &BinaryF32, a: &[f32], b: &[f32], y: &mut [f32]) {
 
 /// Floats.
 pub fn f32(k: &BinaryF32, x: Operands<'_>, y: &mut [f32]) {
-    let (a, b, s) = (x.f32s(0), x.f32s(1), &k.shape);
+    let (a, b) = (x.f32s(0), x.f32s(1));
     if is_plain(k) && !x.constant(0) && !x.constant(1) {
         return plain(k, a, b, y);
     }
+    match repeated(&k.shape) {
+        Some(few) => {
+            let n = y.len() / x.samples;
+            for (s, y) in y.chunks_exact_mut(n).enumerate() {
+                let operands = [x.sample(0, a, s), x.sample(1, b, s)];
+                rows(k, operands[1 - few], operands[few], few, y);
+            }
+        }
+        None => any(k, x, y),
+    }
+}
+
+/// The operand that is repeated over the whole of the other one: a number, or one for each channel.
+pub fn repeated(shape: &Broadcast<2>) -> Option<usize> {
+    let (dims, last) = (&shape.dims, shape.dims.len() - 1);
+    let is_few = |few: usize| shape.strides[few][..last].iter().all(|&s| s == 0);
+    let mut inside = 1;
+    let mut is_whole = [true; 2];
+    for d in (0..=last).rev().filter(|&d| dims[d] != 1) {
+        for (is_whole, strides) in is_whole.iter_mut().zip(&shape.strides) {
+            *is_whole &= strides[d] == inside;
+        }
+        inside *= dims[d];
+    }
+    (0..2).find(|&few| is_few(few) && is_whole[1 - few])
+}
+
+/// Such a function of floats: `few`, which is operand `place`, over and over again.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+pub fn rows(k: &BinaryF32, many: &[f32], few: &[f32], place: usize, y: &mut [f32]) {
+    match (k.op, place) {
+        (Binary::Add, _) => over(many, few, y, |a, b| a + b),
+        (Binary::Mul, _) => over(many, few, y, |a, b| a * b),
+        (Binary::Sub, 0) => over(many, few, y, |b, a| a - b),
+        (Binary::Sub, _) => over(many, few, y, |a, b| a - b),
+        (Binary::Div, 0) => over(many, few, y, |b, a| a / b),
+        (Binary::Div, _) => over(many, few, y, |a, b| a / b),
+        (Binary::Prelu, 1) => over(many, few, y, |a, b| if a >= 0.0 { a } else { a * b }),
+        (_, 0) => over(many, few, y, |b, a| apply(k.op, a, b)),
+        (_, _) => over(many, few, y, |a, b| apply(k.op, a, b)),
+    }
+    super::conv::clamp(y, k.bounds);
+}
+
+#[inline(always)]
+fn over(many: &[f32], few: &[f32], y: &mut [f32], f: impl Fn(f32, f32) -> f32 + Copy) {
+    /// Floats that are worth a loop.
+    const LONG: usize = 256;
+    if let [one] = *few {
+        return one_by_one(y, many, |x| f(x, one));
+    }
+    if few.len() == many.len() {
+        return pairs(y, many, few, f);
+    }
+    let tile = few.repeat(LONG.div_ceil(few.len()).min(many.len() / few.len()));
+    for (y, many) in y.chunks_mut(tile.len()).zip(many.chunks(tile.len())) {
+        pairs(y, many, &tile[..many.len()], f);
+    }
+}
+
+/// Any shapes.
+fn any(k: &BinaryF32, x: Operands<'_>, y: &mut [f32]) {
+    let (a, b, s) = (x.f32s(0), x.f32s(1), &k.shape);
     match k.op {
         Binary::Add => each(s, x, a, b, y, |a, b| a + b),
         Binary::Sub => each(s, x, a, b, y, |a, b| a - b),
         Binary::Mul => each(s, x, a, b, y, |a, b| a * b),
         Binary::Div => each(s, x, a, b, y, |a, b| a / b),
-        Binary::Pow => each(s, x, a, b, y, f32::powf),
-        Binary::FloorDiv => each(s, x, a, b, y, |a, b| (a / b).floor()),
-        Binary::FloorMod => each(s, x, a, b, y, floor_mod),
-        Binary::Maximum => each(s, x, a, b, y, |a, b| if a > b { a } else { b }),
-        Binary::Minimum => each(s, x, a, b, y, |a, b| if a < b { a } else { b }),
-        Binary::SquaredDifference => each(s, x, a, b, y, |a, b| (a - b) * (a - b)),
-        Binary::Prelu => each(s, x, a, b, y, |a, b| if a >= 0.0 { a } else { a * b }),
-        _ => unreachable!("kernel::prepare gives comparisons bool outputs"),
+        _ => each(s, x, a, b, y, |a, b| apply(k.op, a, b)),
     }
     super::conv::clamp(y, k.bounds);
+}
+
+/// The function of two floats.
+#[inline(always)]
+fn apply(op: Binary, a: f32, b: f32) -> f32 {
+    match op {
+        Binary::Add => a + b,
+        Binary::Sub => a - b,
+        Binary::Mul => a * b,
+        Binary::Div => a / b,
+        Binary::Pow => a.powf(b),
+        Binary::FloorDiv => (a / b).floor(),
+        Binary::FloorMod => floor_mod(a, b),
+        Binary::Maximum => {
+            if a > b {
+                a
+            } else {
+                b
+            }
+        }
+        Binary::Minimum => {
+            if a < b {
+                a
+            } else {
+                b
+            }
+        }
+        Binary::SquaredDifference => (a - b) * (a - b),
+        Binary::Prelu => {
+            if a >= 0.0 {
+                a
+            } else {
+                a * b
+            }
+        }
+        _ => unreachable!("kernel::prepare gives comparisons bool outputs"),
+    }
 }
 
 /// The remainder with the sign of the divisor.

@@ -1,6 +1,7 @@
 //! Float CONV_2D. Input NHWC, output NHWC, samples outermost.
 
 use super::conv::{Rows, depthwise, groups, input_len, is_pointwise, output_len, reach, tap};
+use super::dots::COLUMNS;
 use super::memory::Scratch;
 use super::product::{PADDING, Packed, Start, block_of};
 use crate::kernel::{ConvF32, ConvShape};
@@ -8,6 +9,8 @@ use std::ops::Range;
 
 /// Channels from which on the taps are read in place instead of being gathered.
 const IN_PLACE: u32 = 8;
+/// Channels that fill a vector or two.
+const FEW: u32 = 32;
 
 /// CONV_2D with packed weights.
 #[derive(Debug)]
@@ -136,7 +139,9 @@ fn taps(s: &ConvShape) -> usize {
 }
 
 fn in_place(s: &ConvShape) -> bool {
-    s.group_in >= IN_PLACE || taps(s) == 1
+    // Products with few columns are quicker in long runs.
+    let long = s.out_c as usize <= COLUMNS && s.group_in == s.in_c && s.in_c < FEW;
+    s.group_in >= IN_PLACE && !long || taps(s) == 1
 }
 
 /// A copy of rows of an image of few channels with the padding around them, in which the taps of a row of the filter lie together.

@@ -25,6 +25,8 @@ pub struct Scratch {
     pub projected: Vec<i16>,
     /// Taps of a convolution, side by side.
     pub gathered: Vec<i8>,
+    /// Operands in the shape of the output.
+    pub spread: [Vec<i8>; 2],
     /// Inputs as VNNI takes them.
     #[cfg(target_arch = "x86_64")]
     pub flipped: Vec<[u8; 4]>,

@@ -8,6 +8,8 @@
 mod add;
 mod batch_matmul;
 mod binary;
+mod binary_i8;
+mod bytes;
 mod cast;
 mod chunk;
 mod conv;
@@ -16,6 +18,7 @@ mod conv_i8;
 mod counting;
 mod depthwise_f32;
 mod distance;
+mod dots;
 mod fully_connected;
 pub(crate) mod gemm;
 mod gemm_i8;

@@ -5,6 +5,7 @@
 //! neither the number of rows nor the panel, and nothing is copied or added up afterwards. A row is one run of the
 //! input, or several of them (the taps of a convolution). The vectors are the widest ones of this processor.
 
+use super::dots::Dots;
 use super::simd::{Arch, arch};
 use pulp::{Simd, WithSimd};
 
@@ -38,6 +39,8 @@ pub struct Packed {
     bias: Vec<f32>,
     /// What a tap in the padding reads.
     zeros: Vec<f32>,
+    /// The better way where there are few columns.
+    dots: Option<Dots>,
 }
 
 /// Floats in a cache line and in the widest vector.
@@ -95,6 +98,7 @@ impl Packed {
             start,
             bias: padded,
             zeros: vec![0.0; k / taps],
+            dots: Dots::new(weights, taps, bias),
         }
     }
 
@@ -129,6 +133,9 @@ impl Packed {
         start: Start,
         bounds: (f32, f32),
     ) {
+        if let Some(dots) = &self.dots {
+            return dots.block(x, places, y, stride, start, bounds);
+        }
         // Rows without gaps: whole vectors are written, the last panel before the others and row after row, so that what
         // they write into the next row is written once more.
         let beyond = stride == self.n && start == Start::Bias;
@@ -390,13 +397,41 @@ mod tests {
         }
 
         #[test]
-        fn columns_do_not_depend_on_their_panel(n in 2usize..140, k in 1usize..100) {
+        fn columns_do_not_depend_on_their_panel(n in 3usize..140, k in 1usize..100) {
             let [x, w, bias] = data(1, n, k);
             let mut all = vec![0.0; n];
             Packed::new(&w, 1, &bias).rows(&x, &mut all, OPEN);
-            let mut last = [0.0];
-            Packed::new(&w[(n - 1) * k..], 1, &bias[n - 1..]).rows(&x, &mut last, OPEN);
-            prop_assert_eq!(last[0], all[n - 1]);
+            let mut last = [0.0; 3];
+            Packed::new(&w[(n - 3) * k..], 1, &bias[n - 3..]).rows(&x, &mut last, OPEN);
+            prop_assert_eq!(&last, &all[n - 3..]);
+        }
+
+        /// One or two columns, which are summed in another order; in taps, among padding, and onto what is there.
+        #[test]
+        fn few_columns_are_dots(n in 1usize..3, m in 1usize..12, taps in 1usize..4, depth in 1usize..40) {
+            let [x, w, bias] = data(m, n, taps * depth);
+            let packed = Packed::new(&w, taps, &bias);
+            let place = |i: usize| if i % 5 == 3 { PADDING } else { i * depth };
+            let places: Vec<usize> = (0..m * taps).map(place).collect();
+            let mut y = vec![0.5; m * 3];
+            packed.block(&x, &places, &mut y, 3, Start::Output, (-1.0, f32::INFINITY));
+            for row in 0..m {
+                for column in 0..3 {
+                    let product = |i: usize| match places[row * taps + i / depth] {
+                        PADDING => 0.0,
+                        at => x[at + i % depth] * w[column * taps * depth + i],
+                    };
+                    let sum = || (0..taps * depth).map(product).map(f64::from).sum::<f64>();
+                    let want = if column < n { (0.5 + sum()).max(-1.0) } else { 0.5 };
+                    prop_assert!((f64::from(y[row * 3 + column]) - want).abs() < 1e-3 * want.abs().max(1.0));
+                }
+            }
+            packed.block(&x, &places, &mut y, 3, Start::Bias, OPEN);
+            for row in 0..m {
+                let mut alone = vec![0.0; n];
+                packed.block(&x, &places[row * taps..][..taps], &mut alone, n, Start::Bias, OPEN);
+                prop_assert_eq!(&alone, &y[row * 3..][..n]);
+            }
         }
     }
 

@@ -1,18 +1,33 @@
 //! SOFTMAX over the last dimension.
 
+use super::math::exp;
 use crate::kernel::{Softmax, SoftmaxI8};
 use crate::num::fixed::{doubling_high_mul, rounding_divide_by_pot};
 use crate::num::gemmlowp::one_over_one_plus;
 
 /// Float.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 pub fn f32(k: &Softmax, x: &[f32], y: &mut [f32]) {
+    /// Sums and maxima side by side.
+    const LANES: usize = 64;
     for (x, y) in x.chunks_exact(k.depth).zip(y.chunks_exact_mut(k.depth)) {
-        let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut sum = 0.0f32;
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = ((x - largest) * k.beta).exp();
-            sum += *y;
+        let mut largest = [f32::NEG_INFINITY; LANES];
+        for x in x.chunks(LANES) {
+            for (largest, &x) in largest.iter_mut().zip(x) {
+                *largest = if x > *largest { x } else { *largest };
+            }
         }
+        let largest = largest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        let mut sums = [0.0f32; LANES];
+        for (y, x) in y.chunks_mut(LANES).zip(x.chunks(LANES)) {
+            for ((sum, y), &x) in sums.iter_mut().zip(y).zip(x) {
+                let exponent = (x - largest) * k.beta;
+                // Below, `exp` is clamped.
+                *y = if exponent < -87.0 { 0.0 } else { exp(exponent) };
+                *sum += *y;
+            }
+        }
+        let sum: f32 = sums.iter().sum();
         for y in y {
             *y /= sum;
         }

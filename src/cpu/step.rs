@@ -1,5 +1,6 @@
 //! One step of a program: from the prepared kernel to the function that computes it.
 
+use super::binary_i8::BinaryI8;
 use super::chunk::Chunk;
 use super::conv_f32::{self, Conv};
 use super::conv_i8::{self, FastConvI8, FastDepthwiseI8};
@@ -10,7 +11,7 @@ use super::operands::Operands;
 use super::product::Packed;
 use super::session::CpuSession;
 use super::{
-    add, batch_matmul, binary, cast, distance, hybrid, int16, norm, place, pool, quantize,
+    add, batch_matmul, binary, bytes, cast, distance, hybrid, int16, norm, place, pool, quantize,
     recurrent, reduce, resize, rfft, row, select, softmax, take, unary,
 };
 use crate::graph::{Graph, TensorId};
@@ -31,8 +32,8 @@ pub enum Fast {
     Lstm(FastLstmI8),
     /// int8 products that float units hold exactly.
     Matmul,
-    /// ADD without broadcasting.
-    Add,
+    /// int8 functions of two operands.
+    Binary(BinaryI8),
 }
 
 /// Calls a function that only moves elements with the bytes of the output as elements of their width.
@@ -80,12 +81,10 @@ impl Fast {
             }
             Kernel::LstmI8(k) if !plain => Fast::Lstm(FastLstmI8::new(k)),
             Kernel::AddI8(k) if !plain => {
-                let constant = |i: usize| graph.tensors[step.inputs[i]].constant.is_some();
-                if add::is_same_shape(k, [constant(0), constant(1)]) {
-                    Fast::Add
-                } else {
-                    Fast::None
-                }
+                BinaryI8::of_sum(k, graph, step).map_or(Fast::None, Fast::Binary)
+            }
+            Kernel::BinaryTable(k) if !plain => {
+                BinaryI8::of_table(k, graph, step).map_or(Fast::None, Fast::Binary)
             }
             Kernel::MatmulI8(k) if !plain && batch_matmul::is_exact(k) => Fast::Matmul,
             _ => Fast::None,
@@ -194,9 +193,9 @@ impl CpuSession<'_> {
                     Values::I8(y)
                 }
                 (Kernel::Int16(k), _) => memory.new_any(dtype, n, |y| int16::run(k, x, y)),
-                (Kernel::AddI8(k), Fast::Add) => memory.new_i8(n, |y, _| {
-                    add::same_shape_i8(k, [i8s(0), i8s(1)], y);
-                }),
+                (Kernel::AddI8(k), Fast::Binary(fast)) => {
+                    memory.new_i8(n, |y, scratch| fast.add(k, x, y, &mut scratch.spread))
+                }
                 (Kernel::AddI8(k), _) => memory.new_i8(n, |y, _| add::i8(k, x, y)),
                 (Kernel::MatmulF32(k), _) => memory.new_f32(n, |y, _| batch_matmul::f32(k, x, y)),
                 (Kernel::MatmulI8(k), Fast::Matmul) => {
@@ -228,7 +227,7 @@ impl CpuSession<'_> {
                 }
                 (Kernel::UnaryF32(op), _) => memory.new_f32(n, |y, _| unary::f32(*op, f32s(0), y)),
                 (Kernel::Table(k), _) => {
-                    memory.new_any(dtype, n, |y| unary::table(k, x.bytes(0), y))
+                    memory.new_any(dtype, n, |y| bytes::map(&k.bytes, x.bytes(0), y))
                 }
                 (Kernel::BinaryF32(k), _) if dtype == DType::Bool => {
                     memory.new_any(dtype, n, |y| binary::compare_f32(k, x, y))
@@ -240,6 +239,9 @@ impl CpuSession<'_> {
                     (_, DType::Bool) => binary::compare_int::<i64>(k, x, y),
                     _ => binary::int::<i64>(k, x, bytemuck::cast_slice_mut(y)),
                 }),
+                (Kernel::BinaryTable(k), Fast::Binary(fast)) => {
+                    memory.new_i8(n, |y, scratch| fast.table(k, x, y, &mut scratch.spread))
+                }
                 (Kernel::BinaryTable(k), _) => {
                     memory.new_any(dtype, n, |y| binary::table(k, x, y))
                 }

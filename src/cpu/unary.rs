@@ -2,7 +2,7 @@
 
 use super::math::{exp, sigmoid, tanh};
 use crate::graph::Unary;
-use crate::kernel::{Table, unary};
+use crate::kernel::unary;
 
 /// Each float.
 pub fn f32(op: Unary, x: &[f32], y: &mut [f32]) {
@@ -21,8 +21,7 @@ pub fn f32(op: Unary, x: &[f32], y: &mut [f32]) {
         Unary::Logistic => vectors(x, y, Vectored::Logistic),
         Unary::Neg => each(x, y, |x| -x),
         Unary::Relu | Unary::Relu0To1 | Unary::Relu6 | Unary::ReluN1To1 => {
-            y.copy_from_slice(x);
-            super::conv::clamp(y, op.bounds());
+            vectors(x, y, Vectored::Clamp(op.bounds()));
         }
         Unary::Round => each(x, y, f32::round_ties_even),
         Unary::Rsqrt => each(x, y, |x| 1.0 / x.sqrt()),
@@ -50,6 +49,7 @@ fn each(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
 /// What is worth vectors.
 #[derive(Clone, Copy)]
 enum Vectored {
+    Clamp((f32, f32)),
     HardSwish,
     LeakyRelu(f32),
     Logistic,
@@ -60,6 +60,13 @@ enum Vectored {
 fn vectors(x: &[f32], y: &mut [f32], op: Vectored) {
     let pairs = y.iter_mut().zip(x);
     match op {
+        Vectored::Clamp((low, high)) => {
+            for (y, &x) in pairs {
+                // Comparisons written so that NaN passes through and is noticed.
+                let x = if x < low { low } else { x };
+                *y = if x > high { high } else { x };
+            }
+        }
         Vectored::HardSwish => {
             for (y, &x) in pairs {
                 let gate = x + 3.0;
@@ -85,11 +92,4 @@ fn vectors(x: &[f32], y: &mut [f32], op: Vectored) {
             }
         }
     }
-}
-
-/// Each byte.
-pub fn table(k: &Table, x: &[u8], y: &mut [u8]) {
-    y.iter_mut()
-        .zip(x)
-        .for_each(|(y, &b)| *y = k.bytes[usize::from(b)]);
 }

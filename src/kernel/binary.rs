@@ -39,6 +39,32 @@ pub struct BinaryTable {
     pub shape: Broadcast<2>,
     /// The result of bytes a and b at `256 · a + b`.
     pub table: Vec<u8>,
+    /// What the table holds, where it is a product.
+    pub product: Option<ProductI8>,
+}
+
+/// An int8 product, scaled to its output.
+#[derive(Clone, Copy, Debug)]
+pub struct ProductI8 {
+    /// Zero points of the operands.
+    pub input_zero_points: [i32; 2],
+    /// To the output's scale.
+    pub multiplier: Multiplier,
+    /// Zero point of the output.
+    pub output_zero_point: i32,
+    /// Clamp of the output.
+    pub bounds: (i32, i32),
+}
+
+impl ProductI8 {
+    /// The result of two elements.
+    pub fn apply(&self, x: i32, y: i32) -> i32 {
+        let product = (x - self.input_zero_points[0]) * (y - self.input_zero_points[1]);
+        let scaled = self.multiplier.apply(product);
+        let (low, high) = self.bounds;
+        let moved = scaled.saturating_add(self.output_zero_point);
+        moved.max(low).min(high)
+    }
 }
 
 impl BinaryInt {
@@ -66,6 +92,7 @@ pub(super) fn prepare(c: Context<'_>, op: Binary, activation: Activation) -> Res
         return Ok(Kernel::BinaryTable(BinaryTable {
             shape: broadcast(c, [a, b])?,
             table: pairs(|x, y| f(i32::from(x as i8), i32::from(y as i8)) as u8),
+            product: None,
         }));
     }
     match dtype {
@@ -79,6 +106,7 @@ pub(super) fn prepare(c: Context<'_>, op: Binary, activation: Activation) -> Res
             Ok(Kernel::BinaryTable(BinaryTable {
                 shape: broadcast(c, [a, b])?,
                 table: pairs(|a, b| u8::from(f(a != 0, b != 0))),
+                product: None,
             }))
         }
         _ if logical => Err(c.error(format!("its inputs are {dtype}, expected bool"))),
@@ -104,9 +132,18 @@ pub(super) fn prepare(c: Context<'_>, op: Binary, activation: Activation) -> Res
         }
         DType::I8 if op == Binary::Add => Ok(Kernel::AddI8(add::i8(c, activation, false)?)),
         DType::I8 if op == Binary::Sub => Ok(Kernel::AddI8(add::i8(c, activation, true)?)),
+        DType::I8 if op == Binary::Mul => {
+            let product = product(c, activation)?;
+            Ok(Kernel::BinaryTable(BinaryTable {
+                shape: broadcast(c, [a, b])?,
+                table: signed(|x, y| product.apply(x, y)),
+                product: Some(product),
+            }))
+        }
         DType::I8 => Ok(Kernel::BinaryTable(BinaryTable {
             shape: broadcast(c, [a, b])?,
-            table: table(c, op, activation)?,
+            table: table(c, op)?,
+            product: None,
         })),
         _ => Err(c.error(format!(
             "its inputs are {dtype}; `zeropoint ops` lists the types it can take"
@@ -121,12 +158,26 @@ fn pairs(f: impl Fn(u8, u8) -> u8) -> Vec<u8> {
         .collect()
 }
 
-fn table(c: Context<'_>, op: Binary, activation: Activation) -> Result<Vec<u8>, Error> {
+fn signed(f: impl Fn(i32, i32) -> i32) -> Vec<u8> {
+    pairs(|x, y| f(i32::from(x as i8), i32::from(y as i8)) as u8)
+}
+
+fn product(c: Context<'_>, activation: Activation) -> Result<ProductI8, Error> {
     let (a, b) = (c.affine(c.input(0)?)?, c.affine(c.input(1)?)?);
-    let signed =
-        |f: &dyn Fn(i32, i32) -> i32| pairs(|x, y| f(i32::from(x as i8), i32::from(y as i8)) as u8);
+    let output = c.affine(c.output(0)?)?;
+    Ok(ProductI8 {
+        input_zero_points: [a.zero_point, b.zero_point],
+        // Single precision, as LiteRT has it.
+        multiplier: c.multiplier(f64::from(a.scale * b.scale / output.scale))?,
+        output_zero_point: output.zero_point,
+        bounds: c.quantized_bounds(activation, output)?,
+    })
+}
+
+fn table(c: Context<'_>, op: Binary) -> Result<Vec<u8>, Error> {
+    let (a, b) = (c.affine(c.input(0)?)?, c.affine(c.input(1)?)?);
     if op.is_comparison() {
-        return compare(c, op, a, b).map(|f| signed(&|x, y| i32::from(f(x, y))));
+        return compare(c, op, a, b).map(|f| signed(|x, y| i32::from(f(x, y))));
     }
     if op == Binary::Div {
         return Err(c.error(
@@ -135,31 +186,22 @@ fn table(c: Context<'_>, op: Binary, activation: Activation) -> Result<Vec<u8>, 
     }
     let output = c.affine(c.output(0)?)?;
     let zero = output.zero_point;
-    let bounded = |x: i32, (low, high): (i32, i32)| x.saturating_add(zero).max(low).min(high);
+    let bounded = |x: i32| x.saturating_add(zero).clamp(-128, 127);
     match op {
         // These compare integers, so all three must mean the same.
-        Binary::Maximum => Ok(signed(&i32::max)),
-        Binary::Minimum => Ok(signed(&i32::min)),
-        Binary::Mul => {
-            // Single precision, as LiteRT has it.
-            let multiplier = c.multiplier(f64::from(a.scale * b.scale / output.scale))?;
-            let bounds = c.quantized_bounds(activation, output)?;
-            Ok(signed(&|x, y| {
-                let product = (x - a.zero_point) * (y - b.zero_point);
-                bounded(multiplier.apply(product), bounds)
-            }))
-        }
+        Binary::Maximum => Ok(signed(i32::max)),
+        Binary::Minimum => Ok(signed(i32::min)),
         Binary::Prelu => {
             let positive = c.multiplier(f64::from(a.scale / output.scale))?;
             let negative = c.multiplier(f64::from(a.scale * b.scale / output.scale))?;
-            Ok(signed(&|x, y| {
+            Ok(signed(|x, y| {
                 let x = x - a.zero_point;
                 let scaled = if x >= 0 {
                     positive.apply(x)
                 } else {
                     negative.apply(x * (y - b.zero_point))
                 };
-                bounded(scaled, (-128, 127))
+                bounded(scaled)
             }))
         }
         Binary::SquaredDifference => {
@@ -179,12 +221,12 @@ fn table(c: Context<'_>, op: Binary, activation: Activation) -> Result<Vec<u8>, 
                 )));
             }
             let to_output = c.multiplier(real)?;
-            Ok(signed(&|x, y| {
+            Ok(signed(|x, y| {
                 let x = common[0].apply((x - a.zero_point) << LEFT_SHIFT);
                 let y = common[1].apply((y - b.zero_point) << LEFT_SHIFT);
                 let difference = x.wrapping_sub(y);
                 let square = difference.wrapping_mul(difference);
-                bounded(to_output.apply(square), (-128, 127))
+                bounded(to_output.apply(square))
             }))
         }
         _ => Err(c.error("it has no int8 kernel; leave it float")),

@@ -1,6 +1,6 @@
 //! CONV_2D and DEPTHWISE_CONV_2D: geometry, weights as they are in the file (OHWI and 1HWO), multipliers a channel.
 
-use super::{Context, u32_of};
+use super::{Context, Kernel, u32_of};
 use crate::graph::{Error, Padding, Window};
 use crate::num::{DType, Multiplier};
 
@@ -97,18 +97,25 @@ impl ConvShape {
     }
 }
 
-pub(super) fn f32(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvF32, Error> {
+/// The kernel of a float convolution.
+pub(super) fn f32(c: Context<'_>, window: &Window, kind: Conv) -> Result<Kernel, Error> {
     let shape = geometry(c, window, kind)?;
     c.expect_dtype(c.output(0)?, DType::F32)?;
-    Ok(ConvF32 {
+    let (kind, weights) = ways(&shape, kind, c.f32s(c.input(1)?)?);
+    let kernel = ConvF32 {
         shape,
-        weights: c.f32s(c.input(1)?)?,
+        weights,
         bias: c.bias_f32(2, shape.out_c as usize)?,
         bounds: window.activation.bounds(),
+    };
+    Ok(match kind {
+        Conv::Full => Kernel::ConvF32(kernel),
+        Conv::Depthwise => Kernel::DepthwiseF32(kernel),
     })
 }
 
-pub(super) fn i8(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvI8, Error> {
+/// The kernel of an int8 convolution.
+pub(super) fn i8(c: Context<'_>, window: &Window, kind: Conv) -> Result<Kernel, Error> {
     let shape = geometry(c, window, kind)?;
     let (input, filter, output) = (c.input(0)?, c.input(1)?, c.output(0)?);
     c.expect_dtype(output, DType::I8)?;
@@ -119,15 +126,32 @@ pub(super) fn i8(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvI8, 
     };
     let scales = c.weight_scales(filter, shape.out_c as usize, axis)?;
     let (multipliers, bounds) = c.requantize(input, &scales, output, window.activation)?;
-    Ok(ConvI8 {
+    let (kind, weights) = ways(&shape, kind, c.i8s(filter)?);
+    let kernel = ConvI8 {
         shape,
-        weights: c.i8s(filter)?,
+        weights,
         bias: c.bias_i32(2, shape.out_c as usize)?,
         multipliers,
         input_zero_point: input.zero_point,
         output_zero_point: output.zero_point,
         bounds,
+    };
+    Ok(match kind {
+        Conv::Full => Kernel::ConvI8(kernel),
+        Conv::Depthwise => Kernel::DepthwiseI8(kernel),
     })
+}
+
+/// A grouped convolution each of whose groups is one channel, in and out, is computed as the depthwise one that it is: as
+/// many products as channels would each be too small for any device. Converters write it where the strides differ.
+fn ways<T: Copy>(shape: &ConvShape, kind: Conv, weights: Vec<T>) -> (Conv, Vec<T>) {
+    let one_by_one = shape.group_in == 1 && shape.group_out == 1 && shape.in_c > 1;
+    if kind == Conv::Depthwise || !one_by_one {
+        return (kind, weights);
+    }
+    let (taps, channels) = (shape.depth(), shape.out_c as usize);
+    let by_tap = (0..taps * channels).map(|i| weights[i % channels * taps + i / channels]);
+    (Conv::Depthwise, by_tap.collect())
 }
 
 pub(super) fn geometry(c: Context<'_>, window: &Window, kind: Conv) -> Result<ConvShape, Error> {

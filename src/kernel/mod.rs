@@ -41,7 +41,7 @@ mod xnnpack;
 pub use crate::num::Range;
 pub use add::{AddI8, LEFT_SHIFT};
 pub use batch_matmul::{MatmulF32, MatmulI8, MatmulShape};
-pub use binary::{BinaryF32, BinaryInt, BinaryTable};
+pub use binary::{BinaryF32, BinaryInt, BinaryTable, ProductI8};
 pub use broadcast::Broadcast;
 pub use conv::{Conv, ConvF32, ConvI8, ConvShape, fold_zero_point};
 pub use device::{
@@ -333,14 +333,10 @@ impl Context<'_> {
             return Ok(kernel);
         }
         match (&self.node.op, dtype) {
-            (Op::Conv2d(w), DType::F32) => conv::f32(self, w, Conv::Full).map(Kernel::ConvF32),
-            (Op::Conv2d(w), DType::I8) => conv::i8(self, w, Conv::Full).map(Kernel::ConvI8),
-            (Op::DepthwiseConv2d(w), DType::F32) => {
-                conv::f32(self, w, Conv::Depthwise).map(Kernel::DepthwiseF32)
-            }
-            (Op::DepthwiseConv2d(w), DType::I8) => {
-                conv::i8(self, w, Conv::Depthwise).map(Kernel::DepthwiseI8)
-            }
+            (Op::Conv2d(w), DType::F32) => conv::f32(self, w, Conv::Full),
+            (Op::Conv2d(w), DType::I8) => conv::i8(self, w, Conv::Full),
+            (Op::DepthwiseConv2d(w), DType::F32) => conv::f32(self, w, Conv::Depthwise),
+            (Op::DepthwiseConv2d(w), DType::I8) => conv::i8(self, w, Conv::Depthwise),
             (Op::FullyConnected { activation, .. }, DType::F32) if !is_constant(1) => {
                 batch_matmul::dense(self, *activation).map(Kernel::MatmulF32)
             }

@@ -209,6 +209,9 @@ def grid(depthwise, scale):
                         zp_out=-128)
             for groups in (2, 3, 6):
                 yield named(kind, f"groups_{groups}", cin=6, cout=12, groups=groups)
+            # A channel each, which are depthwise convolutions by another name.
+            for c, fields in ((6, {}), (20, dict(kh=5, kw=5, sh=2)), (33, dict(h=5, kw=1, padding="valid"))):
+                yield named(kind, f"groups_of_one_{c}", cin=c, cout=c, groups=c, **fields)
     yield from int8_parameters(depthwise, named)
     for kind, count in (("int8", 30), ("float", 10)):
         for i in range(round(count * scale)):

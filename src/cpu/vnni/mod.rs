@@ -5,10 +5,12 @@
 //! definition do, and `scale` brings them to their outputs while they are still in registers.
 
 mod depthwise;
+mod pairs;
 mod product;
 mod scale;
 
 pub use depthwise::Depthwise;
+pub use pairs::Pairs;
 pub use product::{Outputs, Weights};
 
 /// Whether the processor has what these kernels need.

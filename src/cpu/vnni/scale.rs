@@ -5,13 +5,13 @@
 //! u = x + 2³¹, which is not negative, so that one unsigned product u·2m and one constant give h and all that is added to
 //! it in the upper half of 64 bits:
 //! h + half + (zero point << s) = (u·2m + 2³¹ − 2³¹·2m + (half + (zero point << s))·2³²) >> 32.
-//! It is below its own constant part where h is negative.
+//! It is below its own constant part where h is negative. Channels whose ratio is 1 or more shift x to the left before.
 
 use crate::num::{Multiplier, Rounding};
 use std::arch::x86_64::{
     __m512i, _mm512_add_epi64, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmplt_epi32_mask,
     _mm512_mask_add_epi32, _mm512_mask_movehdup_ps, _mm512_mul_epu32, _mm512_set1_epi32,
-    _mm512_srav_epi32, _mm512_srli_epi64,
+    _mm512_sllv_epi32, _mm512_srav_epi32, _mm512_srli_epi64, _mm512_xor_si512,
 };
 
 /// Accumulators of one vector.
@@ -43,6 +43,9 @@ pub struct Scale {
     /// Below it, h is negative; the smallest number where s is 0 and the sign does not matter.
     negative: [i32; LANES],
     shift: [i32; LANES],
+    /// How far accumulators go to the left before, and whether any does.
+    left: [i32; LANES],
+    any_left: bool,
 }
 
 impl Scale {
@@ -60,6 +63,8 @@ impl Scale {
             add[i / 2] = lane.add;
             scale.negative[i] = lane.negative;
             scale.shift[i] = lane.shift;
+            scale.left[i] = lane.left;
+            scale.any_left |= lane.left > 0;
         }
         Some(scale)
     }
@@ -68,6 +73,14 @@ impl Scale {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     pub fn apply(&self, u: __m512i) -> __m512i {
+        let u = match self.any_left {
+            true => {
+                let minimum = _mm512_set1_epi32(start(0));
+                let x = _mm512_xor_si512(u, minimum);
+                _mm512_xor_si512(_mm512_sllv_epi32(x, bytemuck::cast(self.left)), minimum)
+            }
+            false => u,
+        };
         let odd = _mm512_srli_epi64::<32>(u);
         let even = _mm512_mul_epu32(u, bytemuck::cast(self.even));
         let even = _mm512_add_epi64(even, bytemuck::cast(self.add_even));
@@ -93,6 +106,7 @@ struct Lane {
     add: u64,
     negative: i32,
     shift: i32,
+    left: i32,
 }
 
 impl Lane {
@@ -113,17 +127,19 @@ impl Lane {
                 add: (i64::from(only.checked_add(zero_point)?) << 32) as u64,
                 negative: i32::MIN,
                 shift: 0,
+                left: 0,
             });
         }
-        let shift = -multiplier.shift;
-        if shift < 0 || multiplier.rounding != Rounding::Double {
+        if multiplier.rounding != Rounding::Double {
             return None;
         }
+        let (left, shift) = (multiplier.shift.max(0), (-multiplier.shift).max(0));
         let half = if shift > 0 { 1i64 << (shift - 1) } else { 0 };
         let factor = 2 * multiplier.mantissa as u64;
         let added = half + (i64::from(zero_point) << shift);
-        // h is no larger than x, and its sum must stay within 32 bits.
-        if low.abs().max(high.abs()) + added.abs() >= 1 << 31 {
+        // h is no larger than x where that is shifted, and its sum must stay within 32 bits.
+        let largest = low.abs().max(high.abs());
+        if largest >= 1 << (31 - left) || (largest << left) + added.abs() >= 1 << 31 {
             return None;
         }
         Some(Lane {
@@ -133,6 +149,7 @@ impl Lane {
                 .wrapping_sub(factor << 31),
             negative: if shift > 0 { added as i32 } else { i32::MIN },
             shift,
+            left,
         })
     }
 }
@@ -156,7 +173,7 @@ mod tests {
                 any::<i32>(), -(1i32 << 30) + 1..1 << 30, -70_000i32..70_000, -4i32..4, (-40i32..40).prop_map(|i| i * (1 << 20)),
             ]),
             real in prop::array::uniform16(prop_oneof![
-                1e-6f64..0.999, 1e-12f64..1e-6, Just(0.0), Just(0.5), Just(0.75), Just(0.25),
+                1e-6f64..0.999, 1e-12f64..1e-6, 1.0f64..1000.0, Just(0.0), Just(0.5), Just(0.75), Just(0.25), Just(1.0),
             ]),
             zero_point in -128i32..128,
         ) {
@@ -171,7 +188,8 @@ mod tests {
             }).collect();
             let Some(scale) = Scale::new(&channels) else {
                 // Only what is large, or has a zero point that is, once shifted.
-                prop_assert!(channels.iter().any(|c| c.multiplier.shift <= -23 || c.range.1 > 1 << 30));
+                let large = |c: &Channel| c.range.1 << c.multiplier.shift.max(0) > 1 << 30;
+                prop_assert!(channels.iter().any(|c| c.multiplier.shift <= -23 || large(c)));
                 return Ok(());
             };
             // SAFETY: the processor has the features, as was just seen.

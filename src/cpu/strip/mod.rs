@@ -4,22 +4,26 @@
 //! kept as the next step still reads. Every value is computed once and by the same sums as in a whole tensor, and
 //! statistics see every row.
 
+#[cfg(test)]
+mod tests;
+
 use super::chunk::Chunk;
 use super::conv::{Rows, reach};
 use super::memory::Memory;
+use super::place::Padded;
 use super::session::CpuSession;
 use super::step::Fast;
 use super::{binary, unary};
 use crate::graph::TensorId;
-use crate::kernel::{ConvShape, Kernel, Program, Step};
-use crate::num::Values;
+use crate::kernel::{BinaryF32, ConvShape, Kernel, Place, Program, Step};
+use crate::num::{DType, Values};
 use std::ops::Range;
 
 /// Bytes of the rows that are alive in a strip: they are to stay in the second-level cache. Chains that fit as a whole
 /// are not cut.
 pub const BYTES: usize = 1 << 20;
 
-/// Steps in a row, each but the first reads what the one before computes and nobody else reads that.
+/// Steps in a row: each but the first reads what the one before computes, and nobody else reads that.
 #[derive(Debug)]
 pub struct Chain {
     links: Vec<Link>,
@@ -30,7 +34,7 @@ pub struct Chain {
 /// A step of a chain.
 #[derive(Debug)]
 struct Link {
-    /// The geometry, if it is a convolution; else row after row is made of row after row.
+    /// The geometry, if it is a convolution or padding; else row after row is made of row after row.
     shape: Option<ConvShape>,
     /// Height of the output.
     height: usize,
@@ -123,24 +127,73 @@ fn link(
         let some = link.height * link.row > 0;
         (s.batch == 1 && some && given).then_some(link)
     };
-    let same = |before: &Link| Link {
-        shape: None,
-        height: before.height,
-        row: before.row,
+    // An elementwise step, which may be the first one.
+    let same = || {
+        let [height, row] = match (before, &graph.tensors[step.outputs[0]].shape[..]) {
+            (Some(link), _) => [link.height, link.row],
+            (None, &[1, height, width, channels]) => [height, width * channels],
+            _ => return None,
+        };
+        (height * row > 0).then_some(Link {
+            shape: None,
+            height,
+            row,
+        })
     };
+    let along = along(program, step, from)?;
     match (&step.kernel, fast) {
+        (Kernel::Place(k), _) => {
+            let from = step.inputs[0];
+            let shape = padding(
+                k,
+                &graph.tensors[from].shape,
+                &graph.tensors[step.outputs[0]].shape,
+            )?;
+            of(&shape).filter(|_| graph.tensors[from].dtype == DType::F32)
+        }
         (Kernel::ConvF32(k), Fast::ConvF32(_))
         | (Kernel::DepthwiseF32(k), Fast::DepthwiseF32(_)) => of(&k.shape),
-        (Kernel::UnaryF32(_), _) => before.map(same),
+        (Kernel::UnaryF32(_), _) => same(),
         (Kernel::BinaryF32(k), _) => {
+            if let Some(few) = repeats(program, step, k, along) {
+                let n = graph.elements(step.inputs[few]);
+                return same().filter(|link| link.row.is_multiple_of(n));
+            }
             // One operand comes along the chain, the other is there as a whole, for every sample.
-            let mut others = step.inputs.iter().filter(|&&id| Some(id) != from);
+            let mut others = step.inputs.iter().filter(|&&id| id != along);
             let other =
                 others.next().is_some_and(|&id| graph.is_activation(id)) && others.next().is_none();
-            before.filter(|_| other && binary::is_plain(k)).map(same)
+            same().filter(|_| other && binary::is_plain(k))
         }
         _ => None,
     }
+}
+
+/// Padding of an image, as a convolution that reads what it pads: filters of one pixel.
+fn padding(k: &Place, from: &[usize], to: &[usize]) -> Option<ConvShape> {
+    let (&[1, in_h, in_w, in_c], &[1, out_h, out_w, out_c]) = (from, to) else {
+        return None;
+    };
+    let above = Padded::new(k, [in_h, in_w * in_c], [out_h, out_w * out_c])?.above;
+    let sizes = [1, in_h, in_w, in_c, out_h, out_w, out_c];
+    let rest = [1, 1, 1, 1, 1, 1, above, 0, 1, 1].map(|n| n as u32);
+    let mut all = [0; 17];
+    all[..7].copy_from_slice(&sizes.map(|n| n as u32));
+    all[7..].copy_from_slice(&rest);
+    Some(bytemuck::cast(all))
+}
+
+/// The operand of a function that is a constant, repeated over the other one, which comes along the chain.
+fn repeats(program: &Program, step: &Step, k: &BinaryF32, along: TensorId) -> Option<usize> {
+    let few = binary::repeated(&k.shape).filter(|_| !k.op.is_comparison())?;
+    let constant = program.graph.tensors[step.inputs[few]].constant.is_some();
+    (constant && step.inputs[1 - few] == along).then_some(few)
+}
+
+/// What comes along the chain into a step: what the step before has computed, or else what the first step reads.
+fn along(program: &Program, step: &Step, from: Option<TensorId>) -> Option<TensorId> {
+    let mut read = step.inputs.iter().copied();
+    from.or_else(|| read.find(|&id| program.graph.is_activation(id)))
 }
 
 /// The chain, if strips pay.
@@ -277,25 +330,18 @@ impl Work<'_> {
             };
             here.advance(keep, out.end, link.row)
         };
-        let (from, x) = match i.checked_sub(1) {
-            Some(before) => {
-                let before = &self.alive[before];
-                let id = self.session.steps()[number - 1].outputs[0];
-                (
-                    Some(id),
-                    Rows {
-                        data: &before.data,
-                        first: before.first,
-                    },
-                )
-            }
-            None => (
-                None,
-                Rows {
-                    data: self.whole(step.inputs[0]),
-                    first: 0,
-                },
-            ),
+        let before = i.checked_sub(1).map(|before| &self.alive[before]);
+        let from = before.map(|_| self.session.steps()[number - 1].outputs[0]);
+        let id = along(self.session.program, step, from).expect("`link` found it");
+        let x = match before {
+            Some(before) => Rows {
+                data: &before.data,
+                first: before.first,
+            },
+            None => Rows {
+                data: self.whole(id),
+                first: 0,
+            },
         };
         let same = (out.start - x.first.min(out.start)) * link.row;
         match (&step.kernel, &self.session.fast[number]) {
@@ -306,12 +352,27 @@ impl Work<'_> {
                 fast.rows(k, x, out.clone(), to, &mut memory.scratch.padded);
             }
             (Kernel::UnaryF32(op), _) => unary::f32(*op, &x.data[same..][..to.len()], to),
+            (Kernel::Place(k), _) => {
+                let s = link.shape.expect("`link` gave it one");
+                let row = (s.in_w * s.in_c) as usize;
+                let sides = [[s.in_h as usize, row], [link.height, link.row]];
+                let padded = Padded::new(k, sides[0], sides[1]).expect("`link` found it");
+                padded.rows(k, out.clone(), x.data, x.first * row, to);
+            }
             (Kernel::BinaryF32(k), _) => {
-                let operand = |id: TensorId| match Some(id) == from {
-                    true => &x.data[same..][..to.len()],
-                    false => &self.whole(id)[out.start * link.row..out.end * link.row],
+                let along = &x.data[same..][..to.len()];
+                let operand = |operand: TensorId| match operand == id {
+                    true => along,
+                    false => &self.whole(operand)[out.start * link.row..out.end * link.row],
                 };
-                binary::plain(k, operand(step.inputs[0]), operand(step.inputs[1]), to);
+                let few = repeats(self.session.program, step, k, id);
+                let graph = &self.session.program.graph;
+                match few.map(|few| (few, &graph.tensors[step.inputs[few]].constant)) {
+                    Some((few, Some(Values::F32(values)))) => {
+                        binary::rows(k, along, values, few, to);
+                    }
+                    _ => binary::plain(k, operand(step.inputs[0]), operand(step.inputs[1]), to),
+                }
             }
             _ => unreachable!("`link` takes no other kernels"),
         }
@@ -354,210 +415,5 @@ impl CpuSession<'_> {
         memory.strips = alive;
         let output = self.steps()[at + chain.steps() - 1].outputs[0];
         values[output] = Some(Values::F32(y));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cpu::Cpu;
-    use crate::graph::{Binary, Graph, Move, Node, Op, Tensor, Unary};
-    use crate::kernel::{
-        BinaryF32, Broadcast, ConvF32, Device, Feed, Keep, SessionConfig, Statistics,
-    };
-    use crate::num::{DType, Histogram};
-    use proptest::prelude::*;
-
-    const OPEN: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
-
-    /// What a link of a random chain is.
-    #[derive(Clone, Copy, Debug)]
-    enum Kind {
-        Conv {
-            channels: u32,
-        },
-        Depthwise,
-        Relu,
-        /// Adds the tensor that the last convolution began with, if the shapes allow.
-        Add,
-    }
-
-    fn kind() -> impl Strategy<Value = (Kind, [u32; 4])> {
-        let kind = prop_oneof![
-            (1u32..20).prop_map(|channels| Kind::Conv { channels }),
-            Just(Kind::Depthwise),
-            Just(Kind::Relu),
-            Just(Kind::Add),
-        ];
-        // Height and width of the filter, stride, dilation.
-        (kind, [1u32..6, 1u32..6, 1u32..3, 1u32..3])
-    }
-
-    /// A program of one chain from an image `[height, width, channels]`, with SAME padding.
-    fn program(image: [u32; 3], kinds: &[(Kind, [u32; 4])]) -> Program {
-        let mut shapes = vec![image];
-        let mut steps: Vec<Step> = Vec::new();
-        for &(kind, [k_h, k_w, stride, dilation]) in kinds {
-            let [in_h, in_w, in_c] = shapes[shapes.len() - 1];
-            let from = shapes.len() - 1;
-            let convolution = |out_c: u32, group_in: u32, group_out: u32| {
-                let (out_h, out_w) = (in_h.div_ceil(stride), in_w.div_ceil(stride));
-                let pad = |out: u32, size: u32, k: u32| {
-                    ((out - 1) * stride + (k - 1) * dilation + 1).saturating_sub(size) / 2
-                };
-                let shape = ConvShape {
-                    batch: 1,
-                    in_h,
-                    in_w,
-                    in_c,
-                    out_h,
-                    out_w,
-                    out_c,
-                    k_h,
-                    k_w,
-                    stride_h: stride,
-                    stride_w: stride,
-                    dilation_h: dilation,
-                    dilation_w: dilation,
-                    pad_top: pad(out_h, in_h, k_h),
-                    pad_left: pad(out_w, in_w, k_w),
-                    group_in,
-                    group_out,
-                };
-                let number = |i: usize| ((i * 7919) % 101) as f32 * 0.01 - 0.45;
-                let weights = (0..shape.depth() * out_c as usize).map(number).collect();
-                let bias = (0..out_c as usize).map(number).collect();
-                let kernel = ConvF32 {
-                    shape,
-                    weights,
-                    bias,
-                    bounds: (-4.0, 6.0),
-                };
-                ([out_h, out_w, out_c], kernel)
-            };
-            let (shape, kernel, mut inputs) = match kind {
-                Kind::Conv { channels } => {
-                    let (shape, kernel) = convolution(channels, in_c, channels);
-                    (shape, Kernel::ConvF32(kernel), vec![from])
-                }
-                Kind::Depthwise => {
-                    let (shape, kernel) = convolution(in_c, 1, 1);
-                    (shape, Kernel::DepthwiseF32(kernel), vec![from])
-                }
-                Kind::Relu => (shapes[from], Kernel::UnaryF32(Unary::Relu), vec![from]),
-                Kind::Add => {
-                    let n = shapes[from].iter().product();
-                    let add = BinaryF32 {
-                        op: Binary::Sub,
-                        shape: Broadcast::same(n),
-                        bounds: OPEN,
-                    };
-                    let other = shapes.iter().position(|s| *s == shapes[from]);
-                    let inputs = vec![other.unwrap_or(from), from];
-                    (shapes[from], Kernel::BinaryF32(add), inputs)
-                }
-            };
-            inputs.truncate(2);
-            steps.push(Step {
-                node: 0,
-                kernel,
-                inputs,
-                outputs: vec![shapes.len()],
-            });
-            shapes.push(shape);
-        }
-        let tensor = |shape: &[u32; 3]| Tensor {
-            name: String::new(),
-            shape: shape.iter().map(|&n| n as usize).collect(),
-            dtype: DType::F32,
-            quantization: None,
-            constant: None,
-            variable: false,
-        };
-        Program {
-            given: shapes.len(),
-            graph: Graph {
-                file: "test".into(),
-                tensors: shapes.iter().map(tensor).collect(),
-                nodes: vec![Node {
-                    index: 0,
-                    op: Op::Move(Move::Reshape),
-                    inputs: Vec::new(),
-                    outputs: Vec::new(),
-                    intermediates: Vec::new(),
-                }],
-                inputs: vec![0],
-                outputs: vec![shapes.len() - 1],
-            },
-            steps,
-        }
-    }
-
-    /// The output and the statistics of two samples, and how many steps went in strips.
-    fn ran(program: &Program, bytes: usize) -> (Values, Vec<Option<Histogram>>, usize) {
-        let config = SessionConfig {
-            batch: None,
-            keep: Keep::Outputs,
-            statistics: Statistics::Histograms,
-            profile: false,
-            feeds: vec![Feed::Direct],
-        };
-        let cpu = Cpu::with_strips(bytes);
-        let mut session = cpu.session(program, &config).unwrap();
-        let n = 2 * program.graph.elements(0);
-        let x = (0..n)
-            .map(|i| ((i * 31) % 97) as f32 * 0.02 - 0.9)
-            .collect();
-        session.run(2, &[Values::F32(x)]).unwrap();
-        let histograms = session.histograms().unwrap();
-        let output = session.read(program.graph.outputs[0]).unwrap();
-        let steps = &program.steps;
-        let fast: Vec<Fast> = steps
-            .iter()
-            .map(|step| Fast::new(&program.graph, step, false))
-            .collect();
-        let mut kept = vec![false; program.graph.tensors.len()];
-        kept[program.graph.outputs[0]] = true;
-        let chains = chains(program, steps, &fast, &kept, 0..steps.len(), bytes);
-        (
-            output,
-            histograms,
-            chains.iter().flatten().map(Chain::steps).sum(),
-        )
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
-        #[test]
-        fn strips_give_the_bits_of_whole_tensors(
-            image in [1u32..30, 1u32..20, 1u32..12],
-            kinds in prop::collection::vec(kind(), 1..7),
-            bytes in 1usize..20_000,
-        ) {
-            let program = program(image, &kinds);
-            let (whole, all, none) = ran(&program, usize::MAX / 2);
-            prop_assert_eq!(none, 0);
-            let (strips, seen, _) = ran(&program, bytes);
-            prop_assert_eq!(strips, whole);
-            prop_assert_eq!(seen, all);
-        }
-    }
-
-    #[test]
-    fn residual_blocks_go_in_strips_up_to_their_sum() {
-        let (conv, add) = (Kind::Conv { channels: 8 }, Kind::Add);
-        let k = [3, 3, 1, 1];
-        let kinds = [
-            (conv, k),
-            (conv, k),
-            (Kind::Depthwise, k),
-            (add, k),
-            (conv, k),
-            (Kind::Relu, k),
-        ];
-        let program = program([24, 24, 8], &kinds);
-        let (_, _, steps) = ran(&program, 4096);
-        // The sum reads the image, which is there as a whole.
-        assert_eq!(steps, 6);
     }
 }
