@@ -130,7 +130,7 @@ impl<'a> CpuSession<'a> {
                 .chain(&step.outputs)
                 .for_each(|&id| last_use[id] = i);
         }
-        let fast = steps.iter().map(|step| Fast::new(graph, step, plain));
+        let fast = steps.par_iter().map(|step| Fast::new(graph, step, plain));
         let fast: Vec<Fast> = fast.collect();
         // Large samples on many threads: fewer of them at once.
         let threads = rayon::current_num_threads().min((TOTAL_BYTES / bytes.max(1)).max(1));

@@ -31,6 +31,9 @@ pub(super) const TRANSPOSE_BIAS: Places = Places {
     bias: 2,
 };
 
+/// Weights of all phases that are never too many: 256 MiB of floats.
+const MOST_WEIGHTS: usize = 1 << 26;
+
 /// The phases along one dimension. The output at o is of phase (o + pad) mod stride, and tap t of a phase is that of the
 /// filter at `phase + stride · t`, which reads the input at (o + pad) / stride − t.
 struct Axis {
@@ -119,13 +122,13 @@ pub(super) fn stages(c: Context<'_>, window: &Window, at: &Places) -> Result<Vec
         .try_fold(out_c, |n, &phases| n.checked_mul(phases));
     let shape = [batch, rows.quotients, columns.quotients, wide.unwrap_or(0)];
     let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-    let taps = rows.taps * columns.taps * in_c;
-    let weights = wide.and_then(|n| n.checked_mul(taps));
-    if [elements, weights]
-        .iter()
-        .any(|n| n.is_none_or(|n| n == 0 || n >= 1 << 31))
-    {
-        return Err(c.error("its strides make 2^31 elements or more of its output or filter"));
+    let weights = wide.and_then(|n| n.checked_mul(rows.taps * columns.taps * in_c));
+    // Only strides far beyond the filter leave most phases without taps.
+    let most = MOST_WEIGHTS.max(16 * out_c * k_h * k_w * in_c);
+    if elements.is_none_or(|n| n == 0 || n >= 1 << 31) || weights.is_none_or(|n| n > most) {
+        return Err(c.error(format!(
+            "strides {phases:?} are too large for its filter of {k_h} × {k_w} pixels"
+        )));
     }
     let sizes = [
         batch,

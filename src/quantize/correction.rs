@@ -11,6 +11,7 @@
 use crate::graph::{Graph, Node, Op, Padding, TensorId, Window};
 use crate::num::Values;
 use crate::num::affine::quantize_weight;
+use rayon::prelude::*;
 use std::collections::HashMap;
 
 /// Means of activations that weights are multiplied with.
@@ -65,24 +66,32 @@ impl Correction {
         } else {
             means.len() / last.max(1)
         };
-        let mut lost = vec![0f64; channels];
-        for (k, &w) in values.iter().enumerate() {
-            let inner = k % last;
-            let tap = k / last % (rows * columns);
-            let (channel, mean) = match depthwise {
-                true => (inner, means[inner / (last / means.len()).max(1)]),
-                false => {
-                    let channel = k / (last * rows * columns);
-                    let group = channel / channels.div_ceil(groups.max(1));
-                    (channel, means[group * last + inner])
-                }
+        // What the rounding of weight k takes from its channel.
+        let lost = |k: usize, channel: usize| {
+            let (inner, tap) = (k % last, k / last % (rows * columns));
+            let mean = match depthwise {
+                true => means[inner / (last / means.len()).max(1)],
+                false => means[channel / channels.div_ceil(groups.max(1)) * last + inner],
             };
-            let scale = scale(channel);
+            let (w, scale) = (values[k], scale(channel));
             let rounded = f32::from(quantize_weight(w, 1.0 / scale)) * scale;
             let share = vertical[tap / columns] * horizontal[tap % columns];
-            lost[channel] += f64::from(w - rounded) * f64::from(mean) * share;
-        }
-        Some(lost.into_iter().map(|x| x as f32).collect())
+            f64::from(w - rounded) * f64::from(mean) * share
+        };
+        let taps = rows * columns;
+        let of_channel = |channel: usize| -> f64 {
+            match depthwise {
+                true => (0..taps)
+                    .map(|tap| lost(tap * last + channel, channel))
+                    .sum(),
+                false => {
+                    let all = channel * taps * last..(channel + 1) * taps * last;
+                    all.map(|k| lost(k, channel)).sum()
+                }
+            }
+        };
+        let lost = (0..channels).into_par_iter().map(of_channel);
+        Some(lost.map(|x| x as f32).collect())
     }
 }
 

@@ -60,8 +60,14 @@ type ScalesAndCorrection = (Vec<f32>, Option<Vec<f32>>);
 impl Memo {
     /// Scales that were found before, or now.
     pub(super) fn scales(&self, key: ScalesOf, find: impl FnOnce() -> Vec<f32>) -> Vec<f32> {
-        let mut known = self.scales.lock().unwrap_or_else(PoisonError::into_inner);
-        known.entry(key).or_insert_with(find).clone()
+        let known = || self.scales.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(scales) = known().get(&key) {
+            return scales.clone();
+        }
+        // Not under the lock: this is work for all threads.
+        let scales = find();
+        known().insert(key, scales.clone());
+        scales
     }
 
     /// The correction that was found for a node and these scales before, or now.
@@ -71,16 +77,16 @@ impl Memo {
         scales: &[f32],
         find: impl FnOnce() -> Option<Vec<f32>>,
     ) -> Option<Vec<f32>> {
-        let known = &self.corrections;
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        match known.get(&node) {
-            Some((of, correction)) if of == scales => correction.clone(),
-            _ => {
-                let correction = find();
-                known.insert(node, (scales.to_vec(), correction.clone()));
-                correction
-            }
+        let known = || {
+            let all = self.corrections.lock();
+            all.unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some((_, correction)) = known().get(&node).filter(|(of, _)| of == scales) {
+            return correction.clone();
         }
+        let correction = find();
+        known().insert(node, (scales.to_vec(), correction.clone()));
+        correction
     }
 }
 

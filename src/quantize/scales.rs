@@ -4,6 +4,7 @@ use super::options::Weights;
 use crate::graph::{Binary, Op, Unary};
 use crate::num::affine::{quantize_weight, symmetric_8bit};
 use crate::num::{Affine, DType};
+use rayon::prelude::*;
 
 /// A bias may take half of int32, as the sum of products comes on top.
 const LARGEST_BIAS: f64 = (i32::MAX / 2) as f64;
@@ -80,7 +81,8 @@ pub(super) fn weight_scales(
     for (i, part) in values.chunks(step.max(1)).enumerate() {
         rows[i % channels].extend_from_slice(part);
     }
-    let rows = rows.iter().zip(scales);
+    let scales: Vec<f32> = scales.collect();
+    let rows = rows.par_iter().zip(scales);
     rows.map(|(row, scale)| least_error(row, scale)).collect()
 }
 

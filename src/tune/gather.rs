@@ -24,7 +24,7 @@ const HELD_BYTES: usize = 512 << 20;
 const AVERAGED: usize = 32;
 /// How many of them are run at once at most, and the bytes of their tensors.
 const TOGETHER: usize = 8;
-const TOGETHER_BYTES: usize = 256 << 20;
+const TOGETHER_BYTES: usize = 64 << 20;
 
 /// Statistics by tensor.
 #[derive(Clone, Debug)]
