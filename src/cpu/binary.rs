@@ -113,6 +113,7 @@ pub fn repeated(shape: &Broadcast<2>) -> Option<usize> {
 /// Such a function of floats: `few`, which is operand `place`, over and over again.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 pub fn rows(k: &BinaryF32, many: &[f32], few: &[f32], place: usize, y: &mut [f32]) {
+    // The common ones apart: vectors need a loop without a choice in it.
     match (k.op, place) {
         (Binary::Add, _) => over(many, few, y, |a, b| a + b),
         (Binary::Mul, _) => over(many, few, y, |a, b| a * b),

@@ -1,8 +1,8 @@
 //! Float products with a column or two: vectors of columns would be nearly empty, so vectors lie along the depth. What ends
 //! a segmentation or a heat map is of this kind.
 
-use super::product::{PADDING, Start};
-use super::simd::{Arch, arch};
+use super::product::{Packed, Start};
+use super::simd::Arch;
 use pulp::{Simd, WithSimd};
 
 /// Most columns.
@@ -10,67 +10,24 @@ pub const COLUMNS: usize = 2;
 /// Rows that share what is read of the weights.
 const ROWS: usize = 4;
 
-/// Weights `[n, taps · depth]` and a bias.
-#[derive(Debug)]
-pub struct Dots {
-    arch: Arch,
-    taps: usize,
-    depth: usize,
-    weights: Vec<f32>,
-    bias: Vec<f32>,
-    /// What a tap in the padding reads.
-    zeros: Vec<f32>,
+/// One block of rows: see [`Packed::block`].
+pub struct Job<'a> {
+    pub packed: &'a Packed,
+    pub bias: &'a [f32],
+    pub x: &'a [f32],
+    pub places: &'a [usize],
+    pub y: &'a mut [f32],
+    pub stride: usize,
+    pub start: Start,
+    pub bounds: (f32, f32),
 }
 
-impl Dots {
-    /// `None` if there are more columns.
-    pub fn new(weights: &[f32], taps: usize, bias: &[f32]) -> Option<Dots> {
-        let n = bias.len();
-        let depth = weights.len() / n / taps;
-        (n <= COLUMNS).then(|| Dots {
-            arch: arch(),
-            taps,
-            depth,
-            weights: weights.to_vec(),
-            bias: bias.to_vec(),
-            zeros: vec![0.0; depth],
-        })
+/// Computes it.
+pub fn block(arch: Arch, job: Job<'_>) {
+    match job.bias.len() {
+        1 => arch.dispatch(Columns::<1>(job)),
+        _ => arch.dispatch(Columns::<COLUMNS>(job)),
     }
-
-    /// See [`super::product::Packed::block`].
-    pub fn block(
-        &self,
-        x: &[f32],
-        places: &[usize],
-        y: &mut [f32],
-        stride: usize,
-        start: Start,
-        bounds: (f32, f32),
-    ) {
-        let job = Job {
-            dots: self,
-            x,
-            places,
-            y,
-            stride,
-            start,
-            bounds,
-        };
-        match self.bias.len() {
-            1 => self.arch.dispatch(Columns::<1>(job)),
-            _ => self.arch.dispatch(Columns::<COLUMNS>(job)),
-        }
-    }
-}
-
-struct Job<'a> {
-    dots: &'a Dots,
-    x: &'a [f32],
-    places: &'a [usize],
-    y: &'a mut [f32],
-    stride: usize,
-    start: Start,
-    bounds: (f32, f32),
 }
 
 /// C columns.
@@ -81,7 +38,7 @@ impl<const C: usize> WithSimd for Columns<'_, C> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let rows = self.0.places.len() / self.0.dots.taps;
+        let rows = self.0.places.len() / self.0.packed.taps();
         let mut row = 0;
         while row + ROWS <= rows {
             self.0.rows::<S, ROWS, C>(simd, row);
@@ -102,24 +59,19 @@ impl Job<'_> {
     )]
     #[inline(always)]
     fn rows<S: Simd, const R: usize, const C: usize>(&mut self, simd: S, row: usize) {
-        let d = self.dots;
-        let depth = d.depth;
+        let taps = self.packed.taps();
         let mut sums: [[S::f32s; C]; R] = [[simd.splat_f32s(0.0); C]; R];
-        for tap in 0..d.taps {
+        for tap in 0..taps {
             let mut weights: [(&[S::f32s], &[f32]); C] = [(&[], &[]); C];
             for c in 0..C {
-                let run = &d.weights[(c * d.taps + tap) * depth..][..depth];
-                weights[c] = S::as_simd_f32s(run);
+                weights[c] = S::as_simd_f32s(self.packed.weights(c, tap));
             }
             let mut runs: [(&[S::f32s], &[f32]); R] = [(&[], &[]); R];
             for r in 0..R {
-                let run = match self.places[(row + r) * d.taps + tap] {
-                    PADDING => &d.zeros[..depth],
-                    at => &self.x[at..][..depth],
-                };
-                runs[r] = S::as_simd_f32s(run);
+                let place = self.places[(row + r) * taps + tap];
+                runs[r] = S::as_simd_f32s(self.packed.run(self.x, place));
             }
-            for i in 0..depth / S::F32_LANES {
+            for i in 0..weights[0].0.len() {
                 for r in 0..R {
                     let x = runs[r].0[i];
                     for c in 0..C {
@@ -127,7 +79,7 @@ impl Job<'_> {
                     }
                 }
             }
-            if !depth.is_multiple_of(S::F32_LANES) {
+            if !weights[0].1.is_empty() {
                 for r in 0..R {
                     let x = simd.partial_load_f32s(runs[r].1);
                     for c in 0..C {
@@ -141,7 +93,7 @@ impl Job<'_> {
             let y = &mut self.y[(row + r) * self.stride..][..C];
             for c in 0..C {
                 let begin = match self.start {
-                    Start::Bias => d.bias[c],
+                    Start::Bias => self.bias[c],
                     Start::Output => y[c],
                 };
                 let sum = simd.reduce_sum_f32s(sums[r][c]) + begin;

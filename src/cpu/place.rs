@@ -35,6 +35,8 @@ pub struct Padded {
     inside: usize,
     /// Rows of padding above.
     pub above: usize,
+    /// Elements of a row of the input.
+    row: usize,
 }
 
 impl Padded {
@@ -64,10 +66,11 @@ impl Padded {
             outermost,
             inside,
             above: start / steps,
+            row: from_row,
         })
     }
 
-    /// Some rows of the output, from rows of the input that begin with element `first`.
+    /// Some rows of the output, from rows of the input that begin with row `first`.
     pub fn rows(&self, k: &Place, out: Range<usize>, x: &[f32], first: usize, y: &mut [f32]) {
         let fill = k
             .fill
@@ -89,7 +92,7 @@ impl Padded {
         }
         part.start[d] = (inner.start - begin) as u32;
         part.count[d] = inner.len() as u32;
-        part.base = ((inner.start - start) * part.strides[d] as usize - first) as u32;
+        part.base = ((inner.start - start) * part.strides[d] as usize - first * self.row) as u32;
         fill_box(&dims, &part, x, y);
     }
 }

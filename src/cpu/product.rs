@@ -5,7 +5,7 @@
 //! neither the number of rows nor the panel, and nothing is copied or added up afterwards. A row is one run of the
 //! input, or several of them (the taps of a convolution). The vectors are the widest ones of this processor.
 
-use super::dots::Dots;
+use super::dots;
 use super::simd::{Arch, arch};
 use pulp::{Simd, WithSimd};
 
@@ -32,15 +32,13 @@ pub struct Packed {
     depth: usize,
     lanes: usize,
     widest: usize,
-    /// Panels from `start` on, where a cache line begins.
+    /// From `start` on, where a cache line begins: panels, or of few columns ([`dots`]) the weights as they were.
     data: Vec<f32>,
     start: usize,
-    /// Filled up with zeros to whole panels.
+    /// Filled up with zeros to whole panels, if there are any.
     bias: Vec<f32>,
     /// What a tap in the padding reads.
     zeros: Vec<f32>,
-    /// The better way where there are few columns.
-    dots: Option<Dots>,
 }
 
 /// Floats in a cache line and in the widest vector.
@@ -69,13 +67,17 @@ impl Packed {
         let (n, arch) = (bias.len(), arch());
         let k = weights.len() / n;
         let (lanes, widest) = arch.dispatch(Width);
-        let columns = n.div_ceil(lanes) * lanes;
+        let few = n <= dots::COLUMNS;
+        let columns = if few { n } else { n.div_ceil(lanes) * lanes };
         let mut data = vec![0.0; columns * k + LINE];
         let start = data.as_ptr().align_offset(LINE * size_of::<f32>());
         // A pointer that cannot be aligned is only slower.
         let start = if start < LINE { start } else { 0 };
+        if few {
+            data[start..start + n * k].copy_from_slice(weights);
+        }
         let (mut from, mut at) = (0, start);
-        while from < n {
+        while from < n && !few {
             let width = panel(n, from, lanes, widest) * lanes;
             for c in from..n.min(from + width) {
                 for i in 0..k {
@@ -98,8 +100,27 @@ impl Packed {
             start,
             bias: padded,
             zeros: vec![0.0; k / taps],
-            dots: Dots::new(weights, taps, bias),
         }
+    }
+
+    /// How many runs a row has.
+    pub fn taps(&self) -> usize {
+        self.taps
+    }
+
+    /// The run of a row that begins at `place` of `x`.
+    #[inline(always)]
+    pub fn run<'a>(&'a self, x: &'a [f32], place: usize) -> &'a [f32] {
+        match place {
+            PADDING => &self.zeros[..self.depth],
+            at => &x[at..][..self.depth],
+        }
+    }
+
+    /// The run of a tap of a column's weights, where there are few columns.
+    #[inline(always)]
+    pub fn weights(&self, column: usize, tap: usize) -> &[f32] {
+        &self.data[self.start + (column * self.taps + tap) * self.depth..][..self.depth]
     }
 
     /// y = x · wᵀ + bias within `bounds`; x is `[m, k]`, y `[m, n]`.
@@ -133,8 +154,18 @@ impl Packed {
         start: Start,
         bounds: (f32, f32),
     ) {
-        if let Some(dots) = &self.dots {
-            return dots.block(x, places, y, stride, start, bounds);
+        if self.n <= dots::COLUMNS {
+            let job = dots::Job {
+                packed: self,
+                bias: &self.bias,
+                x,
+                places,
+                y,
+                stride,
+                start,
+                bounds,
+            };
+            return dots::block(self.arch, job);
         }
         // Rows without gaps: whole vectors are written, the last panel before the others and row after row, so that what
         // they write into the next row is written once more.

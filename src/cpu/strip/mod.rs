@@ -40,6 +40,8 @@ struct Link {
     height: usize,
     /// Floats of a row of the output.
     row: usize,
+    /// How rows are made, if it is padding.
+    padded: Option<Padded>,
 }
 
 impl Link {
@@ -118,6 +120,7 @@ fn link(
             shape: Some(*s),
             height: s.out_h as usize,
             row: (s.out_w * s.out_c) as usize,
+            padded: None,
         };
         let input = step.inputs[0];
         let given = match from {
@@ -138,18 +141,18 @@ fn link(
             shape: None,
             height,
             row,
+            padded: None,
         })
     };
     let along = along(program, step, from)?;
     match (&step.kernel, fast) {
-        (Kernel::Place(k), _) => {
-            let from = step.inputs[0];
-            let shape = padding(
-                k,
-                &graph.tensors[from].shape,
-                &graph.tensors[step.outputs[0]].shape,
-            )?;
-            of(&shape).filter(|_| graph.tensors[from].dtype == DType::F32)
+        (Kernel::Place(k), _) if graph.tensors[along].dtype == DType::F32 => {
+            let to = &graph.tensors[step.outputs[0]].shape;
+            let (shape, padded) = padding(k, &graph.tensors[along].shape, to)?;
+            of(&shape).map(|link| Link {
+                padded: Some(padded),
+                ..link
+            })
         }
         (Kernel::ConvF32(k), Fast::ConvF32(_))
         | (Kernel::DepthwiseF32(k), Fast::DepthwiseF32(_)) => of(&k.shape),
@@ -170,17 +173,17 @@ fn link(
 }
 
 /// Padding of an image, as a convolution that reads what it pads: filters of one pixel.
-fn padding(k: &Place, from: &[usize], to: &[usize]) -> Option<ConvShape> {
+fn padding(k: &Place, from: &[usize], to: &[usize]) -> Option<(ConvShape, Padded)> {
     let (&[1, in_h, in_w, in_c], &[1, out_h, out_w, out_c]) = (from, to) else {
         return None;
     };
-    let above = Padded::new(k, [in_h, in_w * in_c], [out_h, out_w * out_c])?.above;
+    let padded = Padded::new(k, [in_h, in_w * in_c], [out_h, out_w * out_c])?;
     let sizes = [1, in_h, in_w, in_c, out_h, out_w, out_c];
-    let rest = [1, 1, 1, 1, 1, 1, above, 0, 1, 1].map(|n| n as u32);
+    let rest = [1, 1, 1, 1, 1, 1, padded.above, 0, 1, 1].map(|n| n as u32);
     let mut all = [0; 17];
     all[..7].copy_from_slice(&sizes.map(|n| n as u32));
     all[7..].copy_from_slice(&rest);
-    Some(bytemuck::cast(all))
+    Some((bytemuck::cast(all), padded))
 }
 
 /// The operand of a function that is a constant, repeated over the other one, which comes along the chain.
@@ -353,11 +356,8 @@ impl Work<'_> {
             }
             (Kernel::UnaryF32(op), _) => unary::f32(*op, &x.data[same..][..to.len()], to),
             (Kernel::Place(k), _) => {
-                let s = link.shape.expect("`link` gave it one");
-                let row = (s.in_w * s.in_c) as usize;
-                let sides = [[s.in_h as usize, row], [link.height, link.row]];
-                let padded = Padded::new(k, sides[0], sides[1]).expect("`link` found it");
-                padded.rows(k, out.clone(), x.data, x.first * row, to);
+                let padded = link.padded.expect("`link` found it");
+                padded.rows(k, out.clone(), x.data, x.first, to);
             }
             (Kernel::BinaryF32(k), _) => {
                 let along = &x.data[same..][..to.len()];
